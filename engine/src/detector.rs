@@ -1,0 +1,130 @@
+//! The cascade: picture bytes -> [`Report`].
+
+use crate::bundle::{Bundle, Manifest, Stage};
+use crate::crop::Crop;
+use crate::error::Error;
+use crate::frame::Frame;
+use crate::report::{ModelIdentity, Notice, REPORT_SCHEMA_VERSION, Report, StageReport};
+use crate::runtime::Session;
+use crate::tensor::Tensor;
+use crate::verdict::{Verdict, probability_fake};
+
+/// A loaded bundle, ready to judge pictures.
+pub struct Detector {
+    manifest: Manifest,
+    stage: Stage,
+    sha256: String,
+    session: Session,
+}
+
+impl Detector {
+    /// Loads the networks of `bundle`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the runtime refuses a network, [`Error::Manifest`] if the network's input
+    /// is not what the manifest prepares.
+    pub fn load(bundle: &Bundle) -> Result<Self, Error> {
+        let manifest = bundle.manifest().clone();
+        let stage = manifest.stages[0].clone();
+        let missing = || Error::Manifest { detail: format!("stage {:?} has no file", stage.name) };
+        let onnx = bundle.content(&stage.file).ok_or_else(missing)?;
+        let sha256 = manifest.file(&stage.file).ok_or_else(missing)?.sha256.clone();
+        let session =
+            Session::load(onnx).map_err(|source| Error::Model { file: stage.file.clone(), source })?;
+        let side = manifest.preprocess.size as usize;
+        if session.input_shape() != [1, 3, side, side] {
+            let detail = format!(
+                "preprocess.size {side} makes a [1, 3, {side}, {side}] input, but {:?} takes {:?}",
+                stage.file,
+                session.input_shape()
+            );
+            return Err(Error::Manifest { detail });
+        }
+        if session.output_shape().iter().product::<usize>() != 1 {
+            let detail = format!("{:?} gives {:?}, expected one logit", stage.file, session.output_shape());
+            return Err(Error::Manifest { detail });
+        }
+        Ok(Detector { manifest, stage, sha256, session })
+    }
+
+    /// What the loaded bundle says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Judges the picture in `bytes` (JPEG, PNG or WebP); `now_ms` is any clock in milliseconds.
+    ///
+    /// # Errors
+    /// Those of [`Frame::from_encoded`], and [`Error::Numeric`].
+    pub fn judge(&mut self, bytes: &[u8], now_ms: &dyn Fn() -> f64) -> Result<Report, Error> {
+        let started_ms = now_ms();
+        let (frame, crop, input) = self.prepare(bytes)?;
+        let prepared_ms = now_ms();
+        let logit = self.logit(&input)?;
+        let finished_ms = now_ms();
+
+        let probability_fake = probability_fake(logit, self.stage.temperature);
+        let thresholds = self.manifest.thresholds;
+        Ok(Report {
+            schema_version: REPORT_SCHEMA_VERSION.into(),
+            engine_version: env!("CARGO_PKG_VERSION").into(),
+            verdict: Verdict {
+                label: thresholds.label(probability_fake),
+                probability_fake,
+                decided_by: self.stage.name.clone(),
+            },
+            picture_size: [frame.width(), frame.height()],
+            crop,
+            stages: vec![StageReport {
+                name: self.stage.name.clone(),
+                logit,
+                probability_fake,
+                latency_ms: finished_ms - prepared_ms,
+                backend: "cpu".into(),
+                sha256: self.sha256.clone(),
+            }],
+            thresholds,
+            prepare_ms: prepared_ms - started_ms,
+            total_ms: finished_ms - started_ms,
+            notices: self.notices(&crop),
+            model: ModelIdentity { name: self.manifest.name.clone(), version: self.manifest.version.clone() },
+        })
+    }
+
+    /// The network input `[1, 3, S, S]` that [`Detector::judge`] makes of the picture in `bytes`.
+    ///
+    /// # Errors
+    /// Those of [`Frame::from_encoded`].
+    pub fn input(&self, bytes: &[u8]) -> Result<Tensor, Error> {
+        let (_, _, input) = self.prepare(bytes)?;
+        Ok(input)
+    }
+
+    /// The network's output for an input `[1, 3, S, S]` made by [`crate::Preprocess::tensor`].
+    ///
+    /// # Errors
+    /// [`Error::Numeric`] if it is not finite.
+    pub fn logit(&mut self, input: &Tensor) -> Result<f32, Error> {
+        let output = self
+            .session
+            .run(input)
+            .map_err(|source| Error::Model { file: self.stage.file.clone(), source })?;
+        let logit = output.values()[0];
+        if logit.is_finite() { Ok(logit) } else { Err(Error::Numeric { stage: self.stage.name.clone() }) }
+    }
+
+    fn prepare(&self, bytes: &[u8]) -> Result<(Frame, Crop, Tensor), Error> {
+        let frame = Frame::from_encoded(bytes)?;
+        let crop = Crop::centre_square(&frame);
+        let input = self.manifest.preprocess.tensor(&frame, &crop);
+        Ok((frame, crop, input))
+    }
+
+    fn notices(&self, crop: &Crop) -> Vec<Notice> {
+        let mut notices = vec![Notice::NoFaceDetector];
+        if crop.side < self.manifest.preprocess.size {
+            notices.push(Notice::SmallPicture);
+        }
+        notices
+    }
+}

@@ -1,0 +1,104 @@
+//! What can go wrong, each cause with a stable code and a message that says what to do.
+
+use crate::runtime::ModelError;
+use serde::Serialize;
+
+/// Everything the engine refuses, by cause.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The picture has no bytes.
+    #[error("the file is empty; choose a JPEG, PNG or WebP picture")]
+    Empty,
+    /// The picture is larger than the engine takes.
+    #[error("the picture is too large: {what}; at most {limit} {unit} are taken, scale it down first")]
+    TooLarge {
+        /// What was measured, with its value.
+        what: String,
+        /// The largest accepted value.
+        limit: u64,
+        /// The unit of `limit`.
+        unit: &'static str,
+    },
+    /// The bytes are of a format that the engine does not read.
+    #[error("{format} is not supported as a picture; convert it to JPEG, PNG or WebP")]
+    Unsupported {
+        /// The detected format, or "this kind of file".
+        format: &'static str,
+    },
+    /// The bytes claim a supported format but do not decode completely.
+    #[error("the {format} file is damaged or cut off ({detail}); get an intact copy")]
+    Corrupt {
+        /// "JPEG", "PNG" or "WebP".
+        format: &'static str,
+        /// What the decoder met.
+        detail: String,
+    },
+    /// The bundle's manifest is not one that this engine reads.
+    #[error("the bundle manifest is not usable: {detail}")]
+    Manifest {
+        /// The field and what is wrong with it.
+        detail: String,
+    },
+    /// A file of the bundle is missing or is not the one that the manifest names.
+    #[error("{file} is not the file that the bundle manifest describes ({detail}); fetch the bundle again")]
+    ModelIntegrity {
+        /// Name of the file in the bundle.
+        file: String,
+        /// Expected and actual size or digest.
+        detail: String,
+    },
+    /// The network file is not one that the runtime can run.
+    #[error("model {file} was refused: {source}")]
+    Model {
+        /// Name of the file in the bundle.
+        file: String,
+        /// The node or tensor, and why.
+        source: ModelError,
+    },
+    /// A stage gave NaN or an infinity: there is no verdict.
+    #[error("stage {stage} gave a result that is not a number; no verdict")]
+    Numeric {
+        /// Name of the stage.
+        stage: String,
+    },
+}
+
+/// Stable name of an error's cause, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// See [`Error::Empty`].
+    Empty,
+    /// See [`Error::TooLarge`].
+    TooLarge,
+    /// See [`Error::Unsupported`].
+    Unsupported,
+    /// See [`Error::Corrupt`].
+    Corrupt,
+    /// See [`Error::Manifest`].
+    Manifest,
+    /// See [`Error::ModelIntegrity`].
+    ModelIntegrity,
+    /// See [`Error::Model`].
+    Model,
+    /// See [`Error::Numeric`].
+    Numeric,
+}
+
+impl Error {
+    /// The stable name of this error's cause.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Error::Empty => ErrorCode::Empty,
+            Error::TooLarge { .. } => ErrorCode::TooLarge,
+            Error::Unsupported { .. } => ErrorCode::Unsupported,
+            Error::Corrupt { .. } => ErrorCode::Corrupt,
+            Error::Manifest { .. } => ErrorCode::Manifest,
+            Error::ModelIntegrity { .. } => ErrorCode::ModelIntegrity,
+            Error::Model { .. } => ErrorCode::Model,
+            Error::Numeric { .. } => ErrorCode::Numeric,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Deepfake detection that never leaves the device: picture bytes in, [`Report`] out.
+//!
+//! The inference story, one module a step:
+//!
+//! 1. [`frame`]: encoded bytes -> upright RGB pixels, hostile files refused before allocation;
+//! 2. [`crop`]: the square of the frame that is judged;
+//! 3. [`preprocess`]: crop -> normalised [`Tensor`] `[1, 3, S, S]`;
+//! 4. [`bundle`]: manifest and model files, every byte checked against its sha256;
+//! 5. [`runtime`]: ONNX graph -> plan -> CPU kernels; knows nothing of faces;
+//! 6. [`detector`]: the cascade; today one stage;
+//! 7. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
+//! 8. [`report`]: the one result that page, command line and JSON share.
+//!
+//! The crate does no I/O and reads no clock, so the same bytes give the same verdict, bit for
+//! bit, natively and as WebAssembly.
+
+pub mod error;
+pub mod frame;
+pub mod crop;
+pub mod preprocess;
+pub mod tensor;
+pub mod bundle;
+pub mod runtime;
+pub mod detector;
+pub mod verdict;
+pub mod report;
+
+pub use bundle::{Bundle, Manifest};
+pub use crop::Crop;
+pub use detector::Detector;
+pub use error::{Error, ErrorCode};
+pub use frame::Frame;
+pub use preprocess::Preprocess;
+pub use report::Report;
+pub use runtime::{ModelError, Session};
+pub use tensor::Tensor;
+pub use verdict::{Label, Thresholds, Verdict};

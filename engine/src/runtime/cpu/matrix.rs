@@ -1,0 +1,185 @@
+//! Matrix product with constant right side, the heart of every dense layer.
+//!
+//! The constant is packed once into panels of [`COLUMNS`] columns; the variable side is packed tile
+//! by tile into [`ROWS`] rows. One tile of results stays in registers over the whole sum (Goto and
+//! van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
+
+use super::clamp::Clamp;
+use multiversion::multiversion;
+
+/// Rows of a tile: with 4, and not with 6, the compiler keeps a tile in the registers of wasm simd128.
+pub const ROWS: usize = 4;
+/// Columns of a panel.
+const COLUMNS: usize = 8;
+
+/// A constant matrix `[K, M]` in panels `[M / 8][K][8]`, the last one filled up with zeros.
+pub struct PackedMatrix {
+    k: usize,
+    m: usize,
+    panels: Vec<f32>,
+}
+
+impl PackedMatrix {
+    /// Elements that a matrix `[k, m]` takes once packed.
+    pub fn packed_elements(k: usize, m: usize) -> usize {
+        m.div_ceil(COLUMNS).saturating_mul(COLUMNS).saturating_mul(k)
+    }
+
+    /// Packs the matrix `[k, m]` whose elements `value(row, column)` gives.
+    pub fn new(k: usize, m: usize, value: impl Fn(usize, usize) -> f32) -> Self {
+        let mut panels = vec![0.0; Self::packed_elements(k, m)];
+        for (panel, values) in panels.chunks_exact_mut(k * COLUMNS).enumerate() {
+            for (row, values) in values.chunks_exact_mut(COLUMNS).enumerate() {
+                let first = panel * COLUMNS;
+                let filled = COLUMNS.min(m - first);
+                for (i, target) in values[..filled].iter_mut().enumerate() {
+                    *target = value(row, first + i);
+                }
+            }
+        }
+        PackedMatrix { k, m, panels }
+    }
+
+    /// Rows.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Columns.
+    pub fn m(&self) -> usize {
+        self.m
+    }
+}
+
+/// What is done to a tile of a product before it is written.
+pub struct Finish<'a> {
+    /// Added to each row, `[M]`.
+    pub bias: &'a [f32],
+    /// Added to the whole, `[P, M]`.
+    pub added: Option<&'a [f32]>,
+    /// Limits of the result.
+    pub clamp: Clamp,
+}
+
+/// Packs rows `[count, k]` of `x` into a tile `[k][ROWS]`; missing rows keep what was there.
+#[inline(always)]
+pub fn pack_rows(x: &[f32], k: usize, tile: &mut [f32]) {
+    for (row, values) in x.chunks_exact(k).enumerate() {
+        for (target, value) in tile.chunks_exact_mut(ROWS).zip(values) {
+            target[row] = *value;
+        }
+    }
+}
+
+/// Rows `first..first + count` of the result `out` `[P, M]`: the packed `tile` `[K][ROWS]` times
+/// `matrix`, finished.
+#[multiversion(targets("x86_64+avx2"))]
+pub fn multiply_tile(
+    tile: &[f32],
+    matrix: &PackedMatrix,
+    finish: &Finish,
+    first: usize,
+    count: usize,
+    out: &mut [f32],
+) {
+    let m = matrix.m;
+    for (panel, weights) in matrix.panels.chunks_exact(matrix.k * COLUMNS).enumerate() {
+        let mut sums = [[0f32; COLUMNS]; ROWS];
+        for (x, w) in tile.chunks_exact(ROWS).zip(weights.chunks_exact(COLUMNS)) {
+            for row in 0..ROWS {
+                for column in 0..COLUMNS {
+                    sums[row][column] += x[row] * w[column];
+                }
+            }
+        }
+        let column = panel * COLUMNS;
+        let filled = COLUMNS.min(m - column);
+        for (row, sums) in sums.iter().enumerate().take(count) {
+            let at = (first + row) * m + column;
+            let out = &mut out[at..at + filled];
+            let bias = &finish.bias[column..column + filled];
+            match finish.added {
+                None => {
+                    for ((out, sum), bias) in out.iter_mut().zip(sums).zip(bias) {
+                        *out = finish.clamp.apply(sum + bias);
+                    }
+                }
+                Some(added) => {
+                    for (((out, sum), bias), added) in
+                        out.iter_mut().zip(sums).zip(bias).zip(&added[at..at + filled])
+                    {
+                        *out = finish.clamp.apply(sum + bias + added);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Product of `x` `[P, K]` and `matrix`, finished, to `out` `[P, M]`.
+pub fn multiply(x: &[f32], matrix: &PackedMatrix, finish: &Finish, out: &mut [f32], scratch: &mut Vec<f32>) {
+    scratch.resize(scratch.len().max(matrix.k * ROWS), 0.0);
+    let tile = &mut scratch[..matrix.k * ROWS];
+    for (index, rows) in x.chunks(matrix.k * ROWS).enumerate() {
+        pack_rows(rows, matrix.k, tile);
+        multiply_tile(tile, matrix, finish, index * ROWS, rows.len() / matrix.k, out);
+    }
+}
+
+/// A fully connected layer.
+pub struct Linear {
+    matrix: PackedMatrix,
+    bias: Vec<f32>,
+}
+
+impl Linear {
+    /// The layer `x * matrix + bias`.
+    pub fn new(matrix: PackedMatrix, bias: Vec<f32>) -> Self {
+        Linear { matrix, bias }
+    }
+
+    /// The layer's result for rows `x` `[P, K]`.
+    pub fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {
+        let finish = Finish { bias: &self.bias, added: None, clamp: Clamp::default() };
+        multiply(x, &self.matrix, &finish, out, scratch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(count: usize, seed: u32) -> Vec<f32> {
+        (0..count as u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 16) as f32 / 32768.0 - 1.0)
+            .collect()
+    }
+
+    /// The sums in the promised order.
+    fn plain(x: &[f32], w: &[f32], [p, k, m]: [usize; 3], finish: &Finish) -> Vec<f32> {
+        let mut out = Vec::new();
+        for row in 0..p {
+            for column in 0..m {
+                let sum = (0..k).fold(0.0, |sum, i| sum + x[row * k + i] * w[i * m + column]);
+                let sum = sum + finish.bias[column];
+                out.push(finish.clamp.apply(finish.added.map_or(sum, |added| sum + added[row * m + column])));
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn any_size_equals_the_plain_sums_bit_for_bit() {
+        for shape @ [p, k, m] in [[1, 1, 1], [6, 3, 8], [7, 5, 9], [13, 17, 31], [64, 27, 32]] {
+            let (x, w) = (values(p * k, 1), values(k * m, 2));
+            let (bias, added) = (values(m, 3), values(p * m, 4));
+            let matrix = PackedMatrix::new(k, m, |row, column| w[row * m + column]);
+            for added in [None, Some(&added[..])] {
+                let finish = Finish { bias: &bias, added, clamp: Clamp { low: 0.0, high: 6.0 } };
+                let mut out = vec![0.0; p * m];
+                multiply(&x, &matrix, &finish, &mut out, &mut Vec::new());
+                assert_eq!(out, plain(&x, &w, shape, &finish), "{shape:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Float kernels on maps `[H, W, C]`.
+//!
+//! Every output is a sum in one fixed order, without fused multiply-add: vectors run over outputs,
+//! never over the terms of a sum. So scalar, simd128, SSE and AVX builds of this one source give the
+//! same bits, and page and command line the same verdict.
+
+pub mod clamp;
+pub mod matrix;
+pub mod conv;
+pub mod depthwise;
+pub mod pool;
+pub mod layout;

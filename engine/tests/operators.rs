@@ -1,0 +1,120 @@
+//! Every operator, variant and fusion of the runtime gives onnxruntime's result.
+//!
+//! `tools/golden.py` writes the graphs, inputs and outputs.
+
+use engine::{ModelError, Session, Tensor};
+use serde::Deserialize;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+/// Largest difference, relative above 1: the terms of a sum come in another order.
+const TOLERANCE: f32 = 1e-5;
+
+/// Input and output of one graph.
+#[derive(Deserialize)]
+struct Golden {
+    input_shape: Vec<usize>,
+    input: Vec<f32>,
+    output_shape: Vec<usize>,
+    output: Vec<f32>,
+}
+
+/// The files of the graphs called so; wasm has no folder to list.
+macro_rules! graphs {
+    ($($name:ident)*) => {
+        &[$((
+            stringify!($name),
+            include_bytes!(concat!("data/ops/", stringify!($name), ".onnx")),
+            include_str!(concat!("data/ops/", stringify!($name), ".json")),
+        )),*]
+    };
+}
+
+/// Name, ONNX file, golden JSON.
+const GRAPHS: &[(&str, &[u8], &str)] = graphs![
+    add add_then_relu add_to_itself clip clip_below clip_low_above_high clip_nothing conv_dense
+    conv_dense_5x5 conv_dense_asymmetric_pads conv_dense_pads_at_the_end conv_dense_strided
+    conv_dense_strided_even conv_dense_unpadded conv_kernel_of_the_map conv_no_attributes
+    conv_one_channel conv_one_pixel conv_patches conv_pointwise conv_pointwise_many
+    conv_pointwise_padded conv_pointwise_strided conv_stride_over_kernel conv_tall_kernel
+    conv_wide_kernel conv_without_bias depthwise_1x1 depthwise_3x3 depthwise_3x3_odd_channels
+    depthwise_3x3_strided depthwise_5x5 depthwise_5x5_strided depthwise_7x7
+    depthwise_asymmetric_pads depthwise_without_bias file_constants_among_inputs
+    file_domain_spelled_out file_float_data file_nodes_shuffled file_opset_11 file_opset_21
+    file_output_read_again flatten_beside_the_map flatten_conv flatten_default_axis flatten_map
+    flatten_pooled flatten_then_relu flatten_twice gemm gemm_defaults_written_out gemm_of_a_map
+    gemm_one_output gemm_transposed gemm_twice network network_of_additions pool pool_one_pixel relu
+    residual_add_relu residual_add_swapped residual_conv_add residual_conv_to_itself
+    residual_depthwise_add_clip residual_read_twice residual_relu_add residual_relu_clip
+    residual_second_branch_later residual_three_in_a_row residual_two_branches
+    residual_unused_reader
+];
+
+#[test]
+fn equal_onnxruntime() {
+    let failures: Vec<String> = GRAPHS
+        .iter()
+        .filter_map(|(name, onnx, json)| check(onnx, json).err().map(|error| format!("{name}: {error}")))
+        .collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {} graphs differ:\n{}",
+        failures.len(),
+        GRAPHS.len(),
+        failures.join("\n")
+    );
+}
+
+fn check(onnx: &[u8], json: &str) -> Result<(), String> {
+    let golden: Golden = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let mut session = Session::load(onnx).map_err(|error| error.to_string())?;
+    for (what, shape, wanted) in [
+        ("input", session.input_shape(), &golden.input_shape),
+        ("output", session.output_shape(), &golden.output_shape),
+    ] {
+        if shape != wanted {
+            return Err(format!("{what} shape {shape:?}, expected {wanted:?}"));
+        }
+    }
+    let input = Tensor::from_vec(golden.input_shape, golden.input);
+    let output = session.run(&input).map_err(|error| error.to_string())?;
+    let near = |ours: f32, theirs: f32| (ours - theirs).abs() <= TOLERANCE * theirs.abs().max(1.0);
+    let mut pairs = output.values().iter().zip(&golden.output);
+    if let Some(index) = pairs.position(|(&ours, &theirs)| !near(ours, theirs)) {
+        return Err(format!(
+            "value {index} is {}, expected {}",
+            output.values()[index],
+            golden.output[index]
+        ));
+    }
+    // Buffers still hold the first run's maps: nothing of them may show.
+    let again = session.run(&input).map_err(|error| error.to_string())?;
+    if output == again { Ok(()) } else { Err("a second run gives another result".into()) }
+}
+
+#[test]
+fn an_input_of_another_shape_is_refused() {
+    let (_, onnx, _) = GRAPHS[0];
+    let mut session = Session::load(onnx).unwrap();
+    let expected = session.input_shape().to_vec();
+    for actual in [vec![], vec![1], vec![1, 3, 0, 0], expected.iter().map(|extent| extent + 1).collect()] {
+        let elements = actual.iter().product();
+        let refused = session.run(&Tensor::from_vec(actual.clone(), vec![0.0; elements]));
+        assert_eq!(refused, Err(ModelError::Input { expected: expected.clone(), actual }));
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn every_graph_in_the_folder_is_tested() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ops");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<String> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "onnx"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let mut tested: Vec<&str> = GRAPHS.iter().map(|(name, ..)| *name).collect();
+    tested.sort_unstable();
+    assert_eq!(tested, names);
+}

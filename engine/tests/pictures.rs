@@ -1,0 +1,224 @@
+//! What becomes of picture files, sound and broken: rows I01, I02, I03, I05, I06 and I07 of the
+//! table of faults, natively and as wasm.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use engine::{Error, ErrorCode, Frame};
+use image::{ExtendedColorType, ImageEncoder};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const WIDTH: u32 = 48;
+const HEIGHT: u32 = 32;
+
+/// Four quarters of four colours, 16 pixels and more each, so that JPEG keeps them.
+fn quarters() -> Vec<u8> {
+    let colour = |x: u32, y: u32| match (x < WIDTH / 3, y < HEIGHT / 2) {
+        (true, true) => [200, 40, 40],
+        (false, true) => [40, 200, 40],
+        (true, false) => [40, 40, 200],
+        (false, false) => [210, 210, 60],
+    };
+    (0..HEIGHT).flat_map(|y| (0..WIDTH).flat_map(move |x| colour(x, y))).collect()
+}
+
+fn png(rgb: &[u8], width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    encoder.write_image(rgb, width, height, ExtendedColorType::Rgb8).unwrap();
+    bytes
+}
+
+fn webp(rgb: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut bytes);
+    encoder.write_image(rgb, WIDTH, HEIGHT, ExtendedColorType::Rgb8).unwrap();
+    bytes
+}
+
+struct Jpeg {
+    progressive: bool,
+    exif: Option<Vec<u8>>,
+}
+
+impl Jpeg {
+    fn encode(&self, rgb: &[u8], width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 100);
+        encoder.set_progressive(self.progressive);
+        encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_1_1);
+        if let Some(exif) = &self.exif {
+            encoder.add_app_segment(1, exif.clone()).unwrap();
+        }
+        encoder.encode(rgb, width as u16, height as u16, jpeg_encoder::ColorType::Rgb).unwrap();
+        bytes
+    }
+}
+
+const PLAIN: Jpeg = Jpeg { progressive: false, exif: None };
+const PROGRESSIVE: Jpeg = Jpeg { progressive: true, exif: None };
+
+fn code(bytes: &[u8]) -> Option<ErrorCode> {
+    Frame::from_encoded(bytes).err().map(|error| error.code())
+}
+
+fn assert_close(frame: &Frame, rgb: &[u8], tolerance: u8) {
+    assert_eq!((frame.width(), frame.height()), (WIDTH, HEIGHT));
+    let largest = frame.rgb().iter().zip(rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+    assert!(largest <= tolerance, "pixels differ by up to {largest}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn sound_files_of_every_format_decode() {
+    let rgb = quarters();
+    assert_close(&Frame::from_encoded(&png(&rgb, WIDTH, HEIGHT)).unwrap(), &rgb, 0);
+    assert_close(&Frame::from_encoded(&webp(&rgb)).unwrap(), &rgb, 0);
+    assert_close(&Frame::from_encoded(&PLAIN.encode(&rgb, WIDTH, HEIGHT)).unwrap(), &rgb, 3);
+    assert_close(&Frame::from_encoded(&PROGRESSIVE.encode(&rgb, WIDTH, HEIGHT)).unwrap(), &rgb, 3);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i01_an_empty_file_is_named_so() {
+    assert_eq!(code(&[]), Some(ErrorCode::Empty));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i02_a_file_cut_off_anywhere_is_refused() {
+    let rgb = quarters();
+    // A thumbnail's end marker inside the metadata must not count as the picture's.
+    let mut exif = b"Exif\0\0".to_vec();
+    exif.extend(PLAIN.encode(&rgb[..3 * 16 * 16], 16, 16));
+    let with_thumbnail = Jpeg { progressive: false, exif: Some(exif) };
+    let files = [
+        PLAIN.encode(&rgb, WIDTH, HEIGHT),
+        PROGRESSIVE.encode(&rgb, WIDTH, HEIGHT),
+        with_thumbnail.encode(&rgb, WIDTH, HEIGHT),
+        png(&rgb, WIDTH, HEIGHT),
+        webp(&rgb),
+    ];
+    for (number, file) in files.iter().enumerate() {
+        assert_eq!(code(file), None, "file {number}");
+        // The last twelve bytes of a PNG are its end chunk: without them the picture is still whole.
+        let last = file.len() - 14;
+        for end in (0..=10).map(|tenth| (last * tenth / 10).max(16)) {
+            assert_eq!(code(&file[..end]), Some(ErrorCode::Corrupt), "file {number} cut at {end}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i02_damaged_data_never_panics() {
+    let rgb = quarters();
+    for file in [
+        PLAIN.encode(&rgb, WIDTH, HEIGHT),
+        PROGRESSIVE.encode(&rgb, WIDTH, HEIGHT),
+        png(&rgb, WIDTH, HEIGHT),
+        webp(&rgb),
+    ] {
+        let mut state = 1u32;
+        for _ in 0..400 {
+            let mut damaged = file.clone();
+            for _ in 0..3 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let at = state as usize % damaged.len();
+                damaged[at] ^= 1 << (state >> 29);
+            }
+            // Either outcome is right; what counts is that there is one.
+            let _ = Frame::from_encoded(&damaged);
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i03_a_header_that_claims_a_giant_is_refused() {
+    // Only the claimed size differs from a sound file.
+    let mut bomb = png(&[0; 3], 1, 1);
+    bomb[16..24].copy_from_slice(&[0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF]);
+    let crc = crc32(&bomb[12..29]);
+    bomb[29..33].copy_from_slice(&crc.to_be_bytes());
+    assert_eq!(code(&bomb), Some(ErrorCode::TooLarge));
+
+    let mut jpeg = PLAIN.encode(&quarters(), WIDTH, HEIGHT);
+    let frame_header = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    jpeg[frame_header + 5..frame_header + 9].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
+    assert_eq!(code(&jpeg), Some(ErrorCode::TooLarge));
+}
+
+/// CRC-32 of PNG chunks (ISO 3309).
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(
+            crc ^ u32::from(byte),
+            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 },
+        )
+    })
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i06_other_formats_are_refused_by_name() {
+    let cases: [(&[u8], &str); 14] = [
+        (b"<!DOCTYPE html><html></html>", "HTML"),
+        (b"  <?xml version=\"1.0\"?><svg xmlns=\"http://www.w3.org/2000/svg\"/>", "SVG"),
+        (b"\xEF\xBB\xBF<svg/>", "SVG"),
+        (b"<?xml version=\"1.0\"?><a/>", "XML"),
+        (b"%PDF-1.7", "PDF"),
+        (b"PK\x03\x04....", "ZIP"),
+        (b"GIF89a......", "GIF"),
+        (b"BM....", "BMP"),
+        (b"II*\0....", "TIFF"),
+        (b"\0\0\0\x18ftypheic....", "HEIC"),
+        (b"\0\0\0\x18ftypavif....", "AVIF"),
+        (b"\0\0\0\x18ftypisom....", "a video"),
+        (b"\xFF\x0A........", "JPEG XL"),
+        (b"hello, world", "this kind of file"),
+    ];
+    for (bytes, want) in cases {
+        match Frame::from_encoded(bytes) {
+            Err(Error::Unsupported { format }) => assert_eq!(format, want),
+            other => panic!("{want}: {other:?}"),
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i07_every_exif_orientation_comes_out_upright() {
+    let upright = quarters();
+    for orientation in 1..=8u8 {
+        let turned = orientation >= 5;
+        let (width, height) = if turned { (HEIGHT, WIDTH) } else { (WIDTH, HEIGHT) };
+        // Where the stored pixel lies in the upright picture (TIFF 6.0, tag 274).
+        let place = |x: u32, y: u32| match orientation {
+            1 => (x, y),
+            2 => (WIDTH - 1 - x, y),
+            3 => (WIDTH - 1 - x, HEIGHT - 1 - y),
+            4 => (x, HEIGHT - 1 - y),
+            5 => (y, x),
+            6 => (WIDTH - 1 - y, x),
+            7 => (WIDTH - 1 - y, HEIGHT - 1 - x),
+            _ => (y, HEIGHT - 1 - x),
+        };
+        let mut stored = Vec::new();
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let (x, y) = place(x, y);
+            stored.extend_from_slice(&upright[((y * WIDTH + x) * 3) as usize..][..3]);
+        }
+        let jpeg = Jpeg { progressive: false, exif: Some(exif_with(orientation)) };
+        let frame = Frame::from_encoded(&jpeg.encode(&stored, width, height)).unwrap();
+        assert_close(&frame, &upright, 3);
+    }
+}
+
+/// The smallest EXIF block that holds an orientation, big-endian.
+fn exif_with(orientation: u8) -> Vec<u8> {
+    let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01".to_vec();
+    exif.extend([0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0]);
+    exif
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn transparent_pixels_show_white() {
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    let rgba = [10, 20, 30, 255, 10, 20, 30, 0, 0, 0, 0, 128];
+    encoder.write_image(&rgba, 3, 1, ExtendedColorType::Rgba8).unwrap();
+    let frame = Frame::from_encoded(&bytes).unwrap();
+    assert_eq!(frame.rgb(), [10, 20, 30, 255, 255, 255, 127, 127, 127]);
+}

@@ -1,0 +1,121 @@
+//! A run's state in one safetensors file: weights, optimiser, progress, configuration.
+
+use crate::config::RunConfig;
+use crate::files::write_whole;
+use crate::optimizer::AdamW;
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use candle_nn::VarMap;
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// Largest checkpoint that is read, in bytes.
+const MAX_BYTES: u64 = 4 << 30;
+/// Key of [`Progress`] in the file's metadata.
+const PROGRESS_KEY: &str = "aware.progress";
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The run's choices.
+    pub config: RunConfig,
+    /// Epochs that are done.
+    pub epochs_done: u64,
+    /// Epoch of the best validation AUC, counted from 1.
+    pub best_epoch: u64,
+    /// Best validation AUC so far.
+    pub best_auc: f64,
+    /// Commit of the program, if it was known.
+    pub git_commit: Option<String>,
+}
+
+/// Writes the network and, for resuming, the optimiser.
+///
+/// # Errors
+/// If the file cannot be written whole; the one before it then stays.
+pub fn save(path: &Path, variables: &VarMap, optimizer: Option<&AdamW>, progress: &Progress) -> Result<()> {
+    let mut tensors: HashMap<String, Tensor> = HashMap::new();
+    for (name, variable) in lock(variables).iter() {
+        tensors.insert(format!("network.{name}"), variable.as_tensor().clone());
+    }
+    if let Some(optimizer) = optimizer {
+        tensors.extend(
+            optimizer.state()?.into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)),
+        );
+    }
+    let metadata = HashMap::from([(PROGRESS_KEY.to_owned(), serde_json::to_string(progress)?)]);
+    let bytes =
+        safetensors::serialize(tensors.iter(), Some(metadata)).context("cannot serialise the checkpoint")?;
+    write_whole(path, &bytes)
+}
+
+/// A checkpoint in memory.
+pub struct Checkpoint {
+    /// Where the run stood.
+    pub progress: Progress,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl Checkpoint {
+    /// Reads the checkpoint at `path`.
+    ///
+    /// # Errors
+    /// If the file is missing, too large, damaged or not of this program.
+    pub fn read(path: &Path) -> Result<Self> {
+        let context = || format!("cannot read the checkpoint {}", path.display());
+        let size = std::fs::metadata(path).with_context(context)?.len();
+        ensure!(size <= MAX_BYTES, "{}: {size} bytes, at most {MAX_BYTES}", path.display());
+        let bytes = std::fs::read(path).with_context(context)?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).with_context(context)?;
+        let progress = metadata.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS_KEY));
+        let Some(progress) = progress else {
+            bail!("{} is not a checkpoint of `aware train`", path.display())
+        };
+        let progress = serde_json::from_str(progress).with_context(context)?;
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).with_context(context)?;
+        Ok(Checkpoint { progress, tensors })
+    }
+
+    /// Sets every variable of a network.
+    ///
+    /// # Errors
+    /// If a tensor is missing, left over or of another shape.
+    pub fn restore_network(&self, variables: &VarMap) -> Result<()> {
+        let variables = lock(variables);
+        let mut left: HashSet<&str> =
+            self.tensors.keys().filter_map(|name| name.strip_prefix("network.")).collect();
+        for (name, variable) in variables.iter() {
+            let Some(tensor) = self.tensors.get(&format!("network.{name}")) else {
+                bail!("the checkpoint lacks {name}")
+            };
+            ensure!(
+                tensor.dims() == variable.dims(),
+                "{name} has shape {:?} in the checkpoint, expected {:?}",
+                tensor.dims(),
+                variable.dims()
+            );
+            variable.set(tensor)?;
+            left.remove(name.as_str());
+        }
+        ensure!(left.is_empty(), "the checkpoint has tensors that the network lacks: {left:?}");
+        Ok(())
+    }
+
+    /// Sets the optimiser's state.
+    ///
+    /// # Errors
+    /// If the checkpoint has none, or one of another network.
+    pub fn restore_optimizer(&self, optimizer: &mut AdamW) -> Result<()> {
+        let own = |(name, tensor): (&String, &Tensor)| {
+            Some((name.strip_prefix("optimizer.")?.to_owned(), tensor.clone()))
+        };
+        optimizer.restore(&self.tensors.iter().filter_map(own).collect())?;
+        Ok(())
+    }
+}
+
+fn lock(variables: &VarMap) -> std::sync::MutexGuard<'_, HashMap<String, candle_core::Var>> {
+    variables.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,265 @@
+//! Command line: one subcommand a step of the story.
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use engine::Frame;
+use engine::frame::MAX_FILE_BYTES;
+use image::ImageEncoder;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use trainer::blend::{Ellipse, blend};
+use trainer::checkpoint::Checkpoint;
+use trainer::config::RunConfig;
+use trainer::dataset::{Split, write_manifest};
+use trainer::detect::{Outcome, detect, load_detector};
+use trainer::export::{BundleSource, onnx_bytes, write_bundle};
+use trainer::files::{read_limited, write_whole};
+use trainer::prepare::prepare;
+use trainer::train::{Network, RunFolder, Span, Start, train};
+
+#[derive(Parser)]
+#[command(name = "aware", version, about = "Deepfake detection that never leaves the device")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the manifest of folders of faces, split without leaks.
+    Prepare(PrepareArgs),
+    /// Train a network on a manifest.
+    Train(TrainArgs),
+    /// Write a network as FP32 ONNX.
+    Export(ExportArgs),
+    /// Write a finished run as a bundle that page and `detect` load.
+    Bundle(BundleArgs),
+    /// Put the face of one picture on the head of another, as PNG.
+    Blend(BlendArgs),
+    /// Judge pictures.
+    #[command(
+        after_help = "Exit codes:\n  0  every file was judged, whatever the verdicts\n  1  the bundle did not load, \
+        or standard output failed\n  2  the arguments are wrong\n  3  at least one file was not judged\n\n\
+        Examples:\n  aware detect photo.jpg\n  aware detect --json *.jpg | jq .report.verdict"
+    )]
+    Detect(DetectArgs),
+}
+
+#[derive(Args)]
+struct PrepareArgs {
+    /// Folder that holds SET/real and SET/fake.
+    root: PathBuf,
+    /// Use this set only; may be repeated.
+    #[arg(long = "dataset")]
+    datasets: Vec<String>,
+    /// Where the manifest goes.
+    #[arg(long, default_value = "runs/manifest.csv")]
+    output: PathBuf,
+    /// Seed of the split.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct TrainArgs {
+    /// TOML file with the run's choices; see trainer/configs.
+    #[arg(long)]
+    config: PathBuf,
+    /// Folder of the run.
+    #[arg(long)]
+    output: PathBuf,
+    /// Go on after the last finished epoch.
+    #[arg(long)]
+    resume: bool,
+    /// Stop after this many epochs of the run, to --resume later.
+    #[arg(long)]
+    stop_after: Option<u64>,
+}
+
+#[derive(Args)]
+struct ExportArgs {
+    /// Checkpoint of `train`; without it a network with random weights, for timing.
+    #[arg(long)]
+    checkpoint: Option<PathBuf>,
+    /// Preset of a network without checkpoint.
+    #[arg(long, default_value = "mobilenetv4-conv-small", conflicts_with = "checkpoint")]
+    network: String,
+    /// Width and height of the input; the checkpoint's by default.
+    #[arg(long)]
+    image_size: Option<usize>,
+    /// Where the file goes.
+    #[arg(long)]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+struct BundleArgs {
+    /// Folder of a finished run.
+    #[arg(long)]
+    run: PathBuf,
+    /// Name of the bundle.
+    #[arg(long)]
+    name: String,
+    /// Version of the bundle.
+    #[arg(long)]
+    version: String,
+    /// Terms of the weights.
+    #[arg(long)]
+    licence: String,
+    /// Model card in Markdown.
+    #[arg(long)]
+    card: PathBuf,
+    /// Folder of the bundle.
+    #[arg(long)]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+struct BlendArgs {
+    /// Picture that gives the face.
+    #[arg(long)]
+    source: PathBuf,
+    /// Picture of the same size that gives the rest.
+    #[arg(long)]
+    target: PathBuf,
+    /// Where the composite goes.
+    #[arg(long)]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+struct DetectArgs {
+    /// JPEG, PNG or WebP pictures.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Folder of the bundle.
+    #[arg(long, default_value = "models/first", env = "AWARE_BUNDLE")]
+    bundle: PathBuf,
+    /// One JSON line a file: {"file", "report"} or {"file", "error": {"code", "message"}}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code of `detect` where a file was not judged.
+const NOT_JUDGED: u8 = 3;
+
+/// Parses the arguments, runs the command and gives its exit code.
+pub fn run() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Prepare(args) => run_prepare(&args)?,
+        Command::Train(args) => run_train(&args)?,
+        Command::Export(args) => run_export(&args)?,
+        Command::Bundle(args) => run_bundle(&args)?,
+        Command::Blend(args) => run_blend(&args)?,
+        Command::Detect(args) => return run_detect(&args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_prepare(args: &PrepareArgs) -> Result<()> {
+    let prepared = prepare(&args.root, &args.datasets, args.seed, &progress_bar("{pos}/{len} pictures"))?;
+    write_manifest(&args.output, &prepared.samples)?;
+    for split in [Split::Train, Split::Val, Split::Test] {
+        let of_split = || prepared.samples.iter().filter(|s| s.split == split);
+        let fakes = of_split().filter(|s| s.is_fake()).count();
+        println!("{:5}  {:5} real  {fakes:5} fake", split.name(), of_split().count() - fakes);
+    }
+    for (path, reason) in &prepared.skipped {
+        eprintln!("skipped {}: {reason}", path.display());
+    }
+    println!("{} ({} skipped)", args.output.display(), prepared.skipped.len());
+    Ok(())
+}
+
+fn run_train(args: &TrainArgs) -> Result<()> {
+    let config = RunConfig::read(&args.config)?;
+    let folder = RunFolder::new(&args.output);
+    let start = if args.resume { Start::Resume } else { Start::Fresh };
+    let span = Span { start, stop_after: args.stop_after };
+    let metrics = train(&config, &folder, span, &progress_bar("step {pos}/{len}"))?;
+    println!("{}", serde_json::to_string_pretty(&metrics.test)?);
+    println!("{}", folder.metrics().display());
+    Ok(())
+}
+
+fn run_export(args: &ExportArgs) -> Result<()> {
+    let (network, image_size, origin) = match &args.checkpoint {
+        Some(path) => {
+            let checkpoint = Checkpoint::read(path)?;
+            let image_size = checkpoint.progress.config.image_size as usize;
+            (Network::from_checkpoint(&checkpoint)?, image_size, "trained")
+        }
+        None => (Network::new(&args.network, 0)?, 256, "random weights, for timing"),
+    };
+    let image_size = args.image_size.unwrap_or(image_size);
+    let onnx = onnx_bytes(&network.model, image_size, vec![("origin".into(), origin.into())])?;
+    write_whole(&args.output, &onnx)?;
+    println!("{} ({} bytes)", args.output.display(), onnx.len());
+    Ok(())
+}
+
+fn run_bundle(args: &BundleArgs) -> Result<()> {
+    let source = BundleSource {
+        run: &RunFolder::new(&args.run),
+        name: &args.name,
+        version: &args.version,
+        licence: &args.licence,
+        card: &args.card,
+    };
+    let manifest = write_bundle(&source, &args.output)?;
+    for file in &manifest.files {
+        println!("{:12} {}  {}", file.bytes, file.sha256, args.output.join(&file.name).display());
+    }
+    Ok(())
+}
+
+fn run_blend(args: &BlendArgs) -> Result<()> {
+    let read = |path: &PathBuf| -> Result<Frame> {
+        Frame::from_encoded(&read_limited(path, MAX_FILE_BYTES as u64)?)
+            .with_context(|| path.display().to_string())
+    };
+    let composite = blend(&read(&args.target)?, &read(&args.source)?, &Ellipse::default())?;
+    let mut png = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut png);
+    encoder
+        .write_image(composite.rgb(), composite.width(), composite.height(), image::ExtendedColorType::Rgb8)
+        .context("cannot encode the composite")?;
+    write_whole(&args.output, &png)?;
+    println!("{}", args.output.display());
+    Ok(())
+}
+
+fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
+    let mut detector = load_detector(&args.bundle)?;
+    let mut output = std::io::stdout().lock();
+    let mut all_judged = true;
+    for file in &args.files {
+        let finding = detect(&mut detector, file);
+        all_judged &= matches!(finding.outcome, Outcome::Report(_));
+        let line = if args.json { serde_json::to_string(&finding)? } else { finding.text() };
+        match writeln!(output, "{line}").and_then(|()| output.flush()) {
+            // Whoever reads has enough, as `head` does.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            written => written.context("cannot write to standard output")?,
+        }
+    }
+    Ok(if all_judged { ExitCode::SUCCESS } else { ExitCode::from(NOT_JUDGED) })
+}
+
+/// A bar on standard error; hidden where that is no terminal.
+fn progress_bar(unit: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(&format!("{{msg}} [{{wide_bar}}] {unit}, {{eta}} left"));
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,113 @@
+//! One TOML file is one training run.
+
+use crate::augment::Augment;
+use anyhow::{Context, Result, ensure};
+use engine::Preprocess;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Every choice of a training run; saved with each checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Manifest written by `aware prepare`.
+    pub manifest: PathBuf,
+    /// Data sets of the manifest that are used; all if empty.
+    pub datasets: Vec<String>,
+    /// Preset of the network.
+    pub network: String,
+    /// Width and height of the network's input, in pixels.
+    pub image_size: u32,
+    /// Passes over the training split.
+    pub epochs: u64,
+    /// Pictures a step.
+    pub batch_size: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Decay of matrices, times the learning rate.
+    pub weight_decay: f64,
+    /// Epochs until the peak learning rate.
+    pub warmup_epochs: f64,
+    /// Largest norm of the gradient.
+    pub clip_norm: f64,
+    /// Share of certainty taken off the labels.
+    pub label_smoothing: f64,
+    /// Seed of weights, order and augmentation.
+    pub seed: u64,
+    /// Variation of the training pictures.
+    pub augment: Augment,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        RunConfig {
+            manifest: "runs/manifest.csv".into(),
+            datasets: Vec::new(),
+            network: "mobilenetv4-conv-small".into(),
+            image_size: 160,
+            epochs: 30,
+            batch_size: 32,
+            learning_rate: 2e-3,
+            weight_decay: 0.05,
+            warmup_epochs: 2.0,
+            clip_norm: 5.0,
+            label_smoothing: 0.05,
+            seed: 1,
+            augment: Augment::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// The configuration in the TOML file at `path`; absent keys take their defaults.
+    ///
+    /// # Errors
+    /// If the file does not read, has an unknown key or a value out of range.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let config: RunConfig = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        Ok(config)
+    }
+
+    /// Checks every field's range.
+    ///
+    /// # Errors
+    /// Naming the field and its range.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            Preprocess::SIZES.contains(&self.image_size) && self.image_size.is_multiple_of(32),
+            "image_size is {}, expected a multiple of 32 in {:?}",
+            self.image_size,
+            Preprocess::SIZES
+        );
+        ensure!(self.epochs > 0, "epochs must be at least 1");
+        ensure!(
+            (2..=4096).contains(&self.batch_size),
+            "batch_size is {}, expected 2 to 4096",
+            self.batch_size
+        );
+        for (name, value) in [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)] {
+            ensure!(value.is_finite() && value > 0.0, "{name} is {value}, expected a positive number");
+        }
+        ensure!((0.0..1.0).contains(&self.label_smoothing), "label_smoothing must be in [0, 1)");
+        ensure!(
+            self.weight_decay >= 0.0 && self.warmup_epochs >= 0.0,
+            "weight_decay and warmup_epochs must not be negative"
+        );
+        let augment = &self.augment;
+        ensure!(augment.min_crop > 0.0 && augment.min_crop <= 1.0, "augment.min_crop must be in (0, 1]");
+        ensure!((1..=95).contains(&augment.jpeg_quality), "augment.jpeg_quality must be 1 to 95");
+        for (name, value) in
+            [("jpeg", augment.jpeg), ("downscale", augment.downscale), ("colour", augment.colour)]
+        {
+            ensure!((0.0..=1.0).contains(&value), "augment.{name} is {value}, expected 0 to 1");
+        }
+        Ok(())
+    }
+
+    /// How pictures become the network's input.
+    pub fn preprocess(&self) -> Preprocess {
+        Preprocess::imagenet(self.image_size)
+    }
+}

@@ -1,0 +1,103 @@
+//! Pictures on disk -> reports, one at a time.
+
+use crate::files::read_bundle;
+use anyhow::Result;
+use engine::frame::MAX_FILE_BYTES;
+use engine::{Detector, Error, Label, Report};
+use serde::Serialize;
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+/// What became of one file, as one line of `detect --json`.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// The file as it was named; bytes that are no UTF-8 are replaced.
+    pub file: String,
+    /// The judgement, or why there is none.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// A judgement, or why there is none.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The judgement.
+    Report(Box<Report>),
+    /// Why there is none.
+    Error(Failure),
+}
+
+/// Why a file was not judged.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// The engine's code, or "io".
+    pub code: String,
+    /// What to do about it.
+    pub message: String,
+}
+
+/// Loads the bundle in `folder`.
+///
+/// # Errors
+/// If it is not a verified bundle that the engine runs.
+pub fn load_detector(folder: &Path) -> Result<Detector> {
+    Ok(Detector::load(&read_bundle(folder)?)?)
+}
+
+/// Judges the picture at `path`.
+pub fn detect(detector: &mut Detector, path: &Path) -> Finding {
+    let started = Instant::now();
+    let now_ms = || started.elapsed().as_secs_f64() * 1e3;
+    let outcome = match read_picture(path) {
+        Ok(bytes) => match detector.judge(&bytes, &now_ms) {
+            Ok(report) => Outcome::Report(Box::new(report)),
+            Err(error) => Outcome::Error(Failure { code: code_of(&error), message: error.to_string() }),
+        },
+        Err(error) => Outcome::Error(Failure { code: "io".into(), message: error.to_string() }),
+    };
+    Finding { file: path.to_string_lossy().into_owned(), outcome }
+}
+
+/// At most one byte more than the engine takes: it then names the limit itself.
+fn read_picture(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn code_of(error: &Error) -> String {
+    let json = serde_json::to_value(error.code()).unwrap_or_default();
+    json.as_str().unwrap_or("unknown").to_owned()
+}
+
+impl Finding {
+    /// The finding as a line for people.
+    pub fn text(&self) -> String {
+        // Control characters in a name must not reach the terminal.
+        let file: String = self.file.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        match &self.outcome {
+            Outcome::Error(failure) => format!("{file}: not judged: {}", failure.message),
+            Outcome::Report(report) => {
+                let verdict = &report.verdict;
+                let label = match verdict.label {
+                    Label::Real => "REAL",
+                    Label::Fake => "FAKE",
+                    Label::Uncertain => "UNCERTAIN",
+                };
+                format!(
+                    "{file}: {label}  P(fake) {:.3}  by {} of {} {}, {:.1} ms",
+                    verdict.probability_fake,
+                    verdict.decided_by,
+                    report.model.name,
+                    report.model.version,
+                    report.total_ms
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! A trained network -> an ONNX file -> a bundle.
+
+mod bundle;
+mod onnx;
+
+pub use bundle::{BundleSource, write_bundle};
+pub use onnx::{Metadata, onnx_bytes};

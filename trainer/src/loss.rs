@@ -1,0 +1,43 @@
+//! What training minimises.
+
+use candle_core::{Result, Tensor};
+
+/// Mean binary cross entropy of `logits` `[N]` against `targets` `[N]` in `[0, 1]`.
+///
+/// `max(z, 0) - z t + ln(1 + exp(-|z|))`: sigmoid and logarithm apart would give NaN at a logit of 17.
+///
+/// # Errors
+/// If the shapes differ.
+pub fn binary_cross_entropy_with_logits(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    ((logits.relu()? - (logits * targets)?)? + tail)?.mean_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn values_equal_pytorchs_and_stay_finite() -> Result<()> {
+        // torch.nn.functional.binary_cross_entropy_with_logits(
+        //     torch.tensor([0.0, 2.0, -3.0, 0.5]), torch.tensor([1.0, 1.0, 0.0, 0.25]))
+        let logits = Tensor::new(&[0f32, 2.0, -3.0, 0.5], &Device::Cpu)?;
+        let targets = Tensor::new(&[1f32, 1.0, 0.0, 0.25], &Device::Cpu)?;
+        let loss = binary_cross_entropy_with_logits(&logits, &targets)?.to_scalar::<f32>()?;
+        let terms = [std::f32::consts::LN_2, 0.126_928, 0.048_587, 0.849_077];
+        assert!((loss - terms.iter().sum::<f32>() / 4.0).abs() < 1e-5, "{loss}");
+
+        let logits = Var::from_tensor(&Tensor::new(&[120f32, -120.0, 120.0], &Device::Cpu)?)?;
+        let targets = Tensor::new(&[1f32, 0.0, 0.0], &Device::Cpu)?;
+        let loss = binary_cross_entropy_with_logits(&logits, &targets)?;
+        assert_eq!(loss.to_scalar::<f32>()?, 40.0);
+        let grads = loss.backward()?;
+        let grad: Vec<f32> = grads.get(&logits).unwrap().to_vec1()?;
+        assert!(
+            grad[0].abs() < 1e-6 && grad[1].abs() < 1e-6 && (grad[2] - 1.0 / 3.0).abs() < 1e-6,
+            "{grad:?}"
+        );
+        Ok(())
+    }
+}

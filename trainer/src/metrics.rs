@@ -1,0 +1,166 @@
+//! How good scores are: AUC with its interval, and what a threshold of 0.5 gives.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// Resamples behind an interval.
+const RESAMPLES: usize = 2000;
+
+/// One judged picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scored {
+    /// P(fake), or any score that grows with it.
+    pub score: f64,
+    /// Whether it is a fake.
+    pub fake: bool,
+}
+
+/// Metrics of one set of pictures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Real pictures.
+    pub real: usize,
+    /// Fake pictures.
+    pub fake: usize,
+    /// Area under the ROC curve; absent if a class is.
+    pub auc: Option<f64>,
+    /// 95 % bootstrap interval of the AUC.
+    pub auc_interval: Option<[f64; 2]>,
+    /// Share of right answers at 0.5.
+    pub accuracy: f64,
+    /// Share of fakes among those called fake at 0.5.
+    pub precision: f64,
+    /// Share of the fakes that were called fake at 0.5.
+    pub recall: f64,
+    /// Harmonic mean of precision and recall.
+    pub f1: f64,
+    /// Expected calibration error, ten bins.
+    pub ece: f64,
+}
+
+impl Metrics {
+    /// The metrics of `scored`, whose scores are P(fake); `seed` draws the bootstrap.
+    pub fn of(scored: &[Scored], seed: u64) -> Self {
+        let count = |called: bool, fake: bool| {
+            scored.iter().filter(|s| (s.score >= 0.5) == called && s.fake == fake).count() as f64
+        };
+        let (hits, false_alarms, misses) = (count(true, true), count(true, false), count(false, true));
+        let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        let fake = scored.iter().filter(|s| s.fake).count();
+        Metrics {
+            real: scored.len() - fake,
+            fake,
+            auc: auc(scored),
+            auc_interval: auc_interval(scored, seed),
+            accuracy: ratio(hits + count(false, false), scored.len() as f64),
+            precision: ratio(hits, hits + false_alarms),
+            recall: ratio(hits, hits + misses),
+            f1: ratio(2.0 * hits, 2.0 * hits + false_alarms + misses),
+            ece: expected_calibration_error(scored),
+        }
+    }
+}
+
+/// Probability that a fake scores above a real picture, ties counting half (Mann and Whitney 1947).
+pub fn auc(scored: &[Scored]) -> Option<f64> {
+    let mut sorted: Vec<&Scored> = scored.iter().collect();
+    sorted.sort_by(|a, b| a.score.total_cmp(&b.score));
+    let fakes = sorted.iter().filter(|s| s.fake).count() as f64;
+    let reals = sorted.len() as f64 - fakes;
+    if fakes == 0.0 || reals == 0.0 {
+        return None;
+    }
+    let (mut below, mut wins) = (0.0, 0.0);
+    for tied in sorted.chunk_by(|a, b| a.score == b.score) {
+        let fake = tied.iter().filter(|s| s.fake).count() as f64;
+        let real = tied.len() as f64 - fake;
+        wins += fake * (below + real / 2.0);
+        below += real;
+    }
+    Some(wins / (fakes * reals))
+}
+
+/// 2.5 and 97.5 percentiles of the AUC over resamples with both class sizes kept.
+pub fn auc_interval(scored: &[Scored], seed: u64) -> Option<[f64; 2]> {
+    let (fakes, reals): (Vec<Scored>, Vec<Scored>) = scored.iter().partition(|s| s.fake);
+    if fakes.is_empty() || reals.is_empty() {
+        return None;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut resample = Vec::with_capacity(scored.len());
+    let mut values: Vec<f64> = (0..RESAMPLES)
+        .filter_map(|_| {
+            resample.clear();
+            for class in [&fakes, &reals] {
+                resample.extend((0..class.len()).map(|_| class[rng.random_range(0..class.len())]));
+            }
+            auc(&resample)
+        })
+        .collect();
+    values.sort_by(f64::total_cmp);
+    let percentile = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
+    Some([percentile(0.025), percentile(0.975)])
+}
+
+/// Mean distance of P(fake) from the share of fakes, over ten equal bins weighted by their size
+/// (Guo et al., arXiv 1706.04599).
+pub fn expected_calibration_error(scored: &[Scored]) -> f64 {
+    let mut bins = [(0.0, 0.0, 0.0); 10];
+    for s in scored {
+        let bin = &mut bins[((s.score * 10.0) as usize).min(9)];
+        bin.0 += 1.0;
+        bin.1 += s.score;
+        bin.2 += f64::from(u8::from(s.fake));
+    }
+    let total = scored.len().max(1) as f64;
+    bins.iter().filter(|bin| bin.0 > 0.0).map(|(_, scores, fakes)| (scores - fakes).abs() / total).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(scores: &[f64], fakes: &[u8]) -> Vec<Scored> {
+        scores.iter().zip(fakes).map(|(&score, &fake)| Scored { score, fake: fake == 1 }).collect()
+    }
+
+    #[test]
+    fn values_equal_scikit_learns() {
+        let set = scored(&[0.1, 0.4, 0.35, 0.8, 0.8, 0.65, 0.2, 0.5], &[0, 0, 1, 1, 0, 1, 0, 1]);
+        let metrics = Metrics::of(&set, 1);
+        // sklearn.metrics: roc_auc_score, accuracy_score, precision_score, recall_score, f1_score
+        // with y_pred = score >= 0.5
+        assert_eq!(metrics.auc, Some(0.71875));
+        assert_eq!(metrics.accuracy, 0.75);
+        assert_eq!(metrics.precision, 0.75);
+        assert_eq!(metrics.recall, 0.75);
+        assert_eq!(metrics.f1, 0.75);
+        assert_eq!((metrics.real, metrics.fake), (4, 4));
+    }
+
+    #[test]
+    fn auc_needs_both_classes() {
+        assert_eq!(auc(&scored(&[0.1, 0.2], &[1, 1])), None);
+        assert_eq!(auc(&scored(&[0.5, 0.5], &[0, 1])), Some(0.5));
+        assert_eq!(auc(&scored(&[0.9, 0.1], &[0, 1])), Some(0.0));
+    }
+
+    #[test]
+    fn the_interval_holds_the_value_and_is_reproducible() {
+        let scores: Vec<f64> = (0..200).map(|i| f64::from(i % 100) + f64::from(i / 100) * 20.0).collect();
+        let fakes: Vec<u8> = (0..200).map(|i| u8::from(i >= 100)).collect();
+        let set = scored(&scores, &fakes);
+        let [low, high] = auc_interval(&set, 3).unwrap();
+        let value = auc(&set).unwrap();
+        assert!(low < value && value < high && high - low < 0.2, "{low} {value} {high}");
+        assert_eq!(auc_interval(&set, 3), Some([low, high]));
+    }
+
+    #[test]
+    fn calibration_error_of_known_bins() {
+        assert_eq!(expected_calibration_error(&scored(&[0.0, 1.0], &[0, 1])), 0.0);
+        let error = expected_calibration_error(&scored(&[0.75, 0.75, 0.15], &[1, 0, 0]));
+        assert!((error - (0.5 + 0.15) / 3.0).abs() < 1e-12, "{error}");
+    }
+}

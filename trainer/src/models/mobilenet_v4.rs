@@ -1,0 +1,286 @@
+//! MobileNetV4 (Qin et al., arXiv 2404.10518), with the layer names of timm's checkpoints.
+
+use super::layers::{Compute, ConvNorm, Executor, Linear, Mode};
+use crate::ops::{Activation, Window};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+/// One row of the architecture table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// Plain convolution with batch norm and ReLU.
+    Conv {
+        /// Kernel size.
+        kernel: usize,
+        /// Stride.
+        stride: usize,
+        /// Output channels.
+        channels: usize,
+    },
+    /// Universal inverted bottleneck: start depthwise, expand, middle depthwise, project.
+    Bottleneck {
+        /// Kernel of the depthwise convolution before the expansion; none if absent.
+        start: Option<usize>,
+        /// Kernel of the depthwise convolution after the expansion; none if absent.
+        middle: Option<usize>,
+        /// Stride; it sits on the middle convolution if there is one, else on the first.
+        stride: usize,
+        /// Factor of the expansion.
+        expand: usize,
+        /// Output channels.
+        channels: usize,
+    },
+}
+
+/// Widths and blocks of one member of the family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Name of the preset.
+    pub name: &'static str,
+    /// Channels of the first convolution.
+    pub stem: usize,
+    /// Stages of blocks.
+    pub stages: Vec<Vec<Block>>,
+    /// Channels between pooling and the logit.
+    pub head: usize,
+}
+
+const fn conv(kernel: usize, stride: usize, channels: usize) -> Block {
+    Block::Conv { kernel, stride, channels }
+}
+
+/// Kernels of 0 stand for absent, as in the paper's tables.
+fn bottleneck(start: usize, middle: usize, stride: usize, expand: usize, channels: usize) -> Block {
+    let present = |kernel: usize| (kernel > 0).then_some(kernel);
+    Block::Bottleneck { start: present(start), middle: present(middle), stride, expand, channels }
+}
+
+impl Config {
+    /// MobileNetV4-Conv-Small, 2.49 M parameters with one logit (paper, table 11).
+    pub fn conv_small() -> Self {
+        let mut stage2 = vec![bottleneck(5, 5, 2, 3, 96)];
+        stage2.extend([bottleneck(0, 3, 1, 2, 96); 4]);
+        stage2.push(bottleneck(3, 0, 1, 4, 96));
+        let stage3 = vec![
+            bottleneck(3, 3, 2, 6, 128),
+            bottleneck(5, 5, 1, 4, 128),
+            bottleneck(0, 5, 1, 4, 128),
+            bottleneck(0, 5, 1, 3, 128),
+            bottleneck(0, 3, 1, 4, 128),
+            bottleneck(0, 3, 1, 4, 128),
+        ];
+        Config {
+            name: "mobilenetv4-conv-small",
+            stem: 32,
+            stages: vec![
+                vec![conv(3, 2, 32), conv(1, 1, 32)],
+                vec![conv(3, 2, 96), conv(1, 1, 64)],
+                stage2,
+                stage3,
+                vec![conv(1, 1, 960)],
+            ],
+            head: 1280,
+        }
+    }
+
+    /// The preset called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::presets().into_iter().find(|config| config.name == name)
+    }
+
+    /// Every preset.
+    pub fn presets() -> Vec<Self> {
+        vec![Self::conv_small()]
+    }
+}
+
+/// The network: pictures to one logit.
+#[derive(Debug, Clone)]
+pub struct MobileNetV4 {
+    conv_stem: ConvNorm,
+    blocks: Vec<UniversalBlock>,
+    conv_head: ConvNorm,
+    classifier: Linear,
+}
+
+impl MobileNetV4 {
+    /// The network of `config` over the tensors of `vb`.
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor or has one of another shape.
+    pub fn new(vb: &VarBuilder, config: &Config) -> Result<Self> {
+        let stem = Window::same(3, 2);
+        let conv_stem = ConvNorm::dense(vb, ["conv_stem", "bn1"], [3, config.stem], stem, Activation::Relu)?;
+        let mut channels = config.stem;
+        let mut blocks = Vec::new();
+        for (stage, rows) in config.stages.iter().enumerate() {
+            for (index, row) in rows.iter().enumerate() {
+                let vb = vb.pp(format!("blocks.{stage}.{index}"));
+                let block = UniversalBlock::new(&vb, channels, *row)?;
+                channels = block.channels_out();
+                blocks.push(block);
+            }
+        }
+        let point = Window::same(1, 1);
+        let head = [channels, config.head];
+        let conv_head = ConvNorm::dense(vb, ["conv_head", "norm_head"], head, point, Activation::Relu)?;
+        let classifier = Linear::new(vb, "classifier", [config.head, 1])?;
+        Ok(MobileNetV4 { conv_stem, blocks, conv_head, classifier })
+    }
+
+    /// Walks the layers from the picture to the logit.
+    ///
+    /// # Errors
+    /// Those of `executor`.
+    pub fn run<E: Executor>(&self, executor: &mut E, picture: &E::Value) -> Result<E::Value> {
+        let mut x = executor.conv_norm(&self.conv_stem, picture)?;
+        for block in &self.blocks {
+            x = block.run(executor, &x)?;
+        }
+        let pooled = executor.global_average_pool(&x)?;
+        let embedding = executor.conv_norm(&self.conv_head, &pooled)?;
+        executor.linear(&self.classifier, &embedding)
+    }
+
+    /// Logits `[N]` of normalised RGB `pictures` `[N, 3, H, W]`.
+    ///
+    /// # Errors
+    /// If the shape is another.
+    pub fn forward_t(&self, pictures: &Tensor, train: bool) -> Result<Tensor> {
+        let mode = if train { Mode::Train } else { Mode::Evaluate };
+        let maps = pictures.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
+        self.run(&mut Compute { mode }, &maps)?.flatten_all()
+    }
+}
+
+/// One row of the table, built.
+#[derive(Debug, Clone)]
+enum UniversalBlock {
+    Conv(ConvNorm),
+    Bottleneck(Box<Bottleneck>),
+}
+
+#[derive(Debug, Clone)]
+struct Bottleneck {
+    dw_start: Option<ConvNorm>,
+    pw_exp: ConvNorm,
+    dw_mid: Option<ConvNorm>,
+    pw_proj: ConvNorm,
+    residual: bool,
+}
+
+impl UniversalBlock {
+    fn new(vb: &VarBuilder, cin: usize, block: Block) -> Result<Self> {
+        match block {
+            Block::Conv { kernel, stride, channels } => {
+                let window = Window::same(kernel, stride);
+                ConvNorm::dense(vb, ["conv", "bn1"], [cin, channels], window, Activation::Relu)
+                    .map(Self::Conv)
+            }
+            Block::Bottleneck { start, middle, stride, expand, channels } => {
+                let wide = cin * expand;
+                let start_stride = if middle.is_some() { 1 } else { stride };
+                let point = Window::same(1, 1);
+                let depthwise = |name: &str, kernel: Option<usize>, channels, stride, activation| {
+                    let names = [&format!("{name}.conv")[..], &format!("{name}.bn")];
+                    kernel
+                        .map(|k| {
+                            ConvNorm::depthwise(vb, names, channels, Window::same(k, stride), activation)
+                        })
+                        .transpose()
+                };
+                let bottleneck = Bottleneck {
+                    dw_start: depthwise("dw_start", start, cin, start_stride, Activation::Identity)?,
+                    pw_exp: ConvNorm::dense(
+                        vb,
+                        ["pw_exp.conv", "pw_exp.bn"],
+                        [cin, wide],
+                        point,
+                        Activation::Relu,
+                    )?,
+                    dw_mid: depthwise("dw_mid", middle, wide, stride, Activation::Relu)?,
+                    pw_proj: ConvNorm::dense(
+                        vb,
+                        ["pw_proj.conv", "pw_proj.bn"],
+                        [wide, channels],
+                        point,
+                        Activation::Identity,
+                    )?,
+                    residual: stride == 1 && cin == channels,
+                };
+                Ok(Self::Bottleneck(Box::new(bottleneck)))
+            }
+        }
+    }
+
+    fn channels_out(&self) -> usize {
+        match self {
+            Self::Conv(conv) => conv.channels_out(),
+            Self::Bottleneck(bottleneck) => bottleneck.pw_proj.channels_out(),
+        }
+    }
+
+    fn run<E: Executor>(&self, executor: &mut E, x: &E::Value) -> Result<E::Value> {
+        let block = match self {
+            Self::Conv(conv) => return executor.conv_norm(conv, x),
+            Self::Bottleneck(block) => block,
+        };
+        let mut y = x.clone();
+        let layers =
+            [block.dw_start.as_ref(), Some(&block.pw_exp), block.dw_mid.as_ref(), Some(&block.pw_proj)];
+        for layer in layers.into_iter().flatten() {
+            y = executor.conv_norm(layer, &y)?;
+        }
+        if block.residual { executor.add(&y, x) } else { Ok(y) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{initialise, parameter_count};
+    use candle_core::{DType, Device};
+    use candle_nn::VarMap;
+
+    fn network(seed: u64) -> Result<(VarMap, MobileNetV4)> {
+        let variables = VarMap::new();
+        let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+        let network = MobileNetV4::new(&vb, &Config::conv_small())?;
+        initialise(&variables, seed)?;
+        Ok((variables, network))
+    }
+
+    #[test]
+    fn parameters_are_as_many_as_timms() -> Result<()> {
+        let (variables, _) = network(0)?;
+        // timm's mobilenetv4_conv_small has 3,774,024 with its 1000 classes of 1280 weights and a bias.
+        assert_eq!(parameter_count(&variables), 3_774_024 - 1000 * 1281 + 1281);
+        Ok(())
+    }
+
+    #[test]
+    fn every_variable_but_running_moments_gets_a_gradient() -> Result<()> {
+        let (variables, network) = network(1)?;
+        let pictures = Tensor::randn(0f32, 1.0, (4, 3, 64, 64), &Device::Cpu)?;
+        let grads = network.forward_t(&pictures, true)?.sqr()?.sum_all()?.backward()?;
+        let variables = variables.data().lock().unwrap();
+        for (name, variable) in variables.iter() {
+            let running = name.contains("running_");
+            assert_eq!(grads.get(variable).is_some(), !running, "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn training_moves_the_running_moments() -> Result<()> {
+        let (variables, network) = network(1)?;
+        let pictures = Tensor::randn(0f32, 1.0, (4, 3, 32, 32), &Device::Cpu)?;
+        let mean = |name: &str| -> Result<Vec<f32>> { variables.data().lock().unwrap()[name].to_vec1() };
+        let before = mean("bn1.running_mean")?;
+        network.forward_t(&pictures, false)?;
+        assert_eq!(before, mean("bn1.running_mean")?);
+        network.forward_t(&pictures, true)?;
+        assert_ne!(before, mean("bn1.running_mean")?);
+        Ok(())
+    }
+}

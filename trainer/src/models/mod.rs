@@ -1,0 +1,13 @@
+//! The networks, as structs with named layers, and what can be done with one.
+//!
+//! A network says its topology once, in `run`, against an [`Executor`]. Computing a forward pass
+//! ([`Compute`]) and writing an ONNX graph (`export::onnx`) are two executors of the same walk, so
+//! that what is exported cannot differ from what was trained.
+
+mod layers;
+mod mobilenet_v4;
+mod weights;
+
+pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode};
+pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
+pub use weights::{initialise, parameter_count};

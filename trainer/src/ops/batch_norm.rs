@@ -1,0 +1,346 @@
+//! Batch norm with its activation in one pass (Ioffe and Szegedy, arXiv 1502.03167).
+//!
+//! `y = act((x - mean) / sqrt(var + eps) * gamma + beta)`, mean and variance of each channel over
+//! the batch (training) or given (evaluation). The stock layer leaves seven tensors behind for the
+//! backward pass; this one leaves none but its output.
+
+use super::{contiguous, dims4};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use multiversion::multiversion;
+use rayon::prelude::*;
+use std::sync::{Arc, OnceLock};
+
+/// What follows the affine part of a batch norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// `max(x, 0)`; its gradient at 0 is 0.
+    Relu,
+}
+
+/// Mean and biased variance of each channel, both of length `C`.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    /// Mean over `H`, `W` and `N`.
+    pub mean: Vec<f32>,
+    /// Variance over `H`, `W` and `N`, divided by their product.
+    pub variance: Vec<f32>,
+}
+
+/// `[C, H, W, N]` normalised by the batch's own moments, and those moments.
+///
+/// # Errors
+/// If the shapes do not fit or a tensor is not `f32`.
+pub fn batch_norm_train(
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    epsilon: f64,
+    activation: Activation,
+) -> Result<(Tensor, Moments)> {
+    let moments = Arc::new(OnceLock::new());
+    let op = BatchNorm { moments: moments.clone(), from_batch: true, epsilon: epsilon as f32, activation };
+    let y = x.contiguous()?.apply_op3(gamma, beta, op)?;
+    let moments =
+        moments.get().cloned().ok_or_else(|| candle_core::Error::Msg("batch-norm did not run".into()))?;
+    Ok((y, moments))
+}
+
+/// `[C, H, W, N]` normalised by the given running `mean` and `variance`, each `[C]`.
+///
+/// # Errors
+/// If the shapes do not fit or a tensor is not `f32`.
+pub fn batch_norm_eval(
+    x: &Tensor,
+    [gamma, beta, mean, variance]: [&Tensor; 4],
+    epsilon: f64,
+    activation: Activation,
+) -> Result<Tensor> {
+    let moments = Moments { mean: mean.to_vec1()?, variance: variance.to_vec1()? };
+    let moments = Arc::new(OnceLock::from(moments));
+    let op = BatchNorm { moments, from_batch: false, epsilon: epsilon as f32, activation };
+    x.contiguous()?.apply_op3(gamma, beta, op)
+}
+
+struct BatchNorm {
+    moments: Arc<OnceLock<Moments>>,
+    /// Whether the moments depend on `x`, which changes the gradient.
+    from_batch: bool,
+    epsilon: f32,
+    activation: Activation,
+}
+
+impl CustomOp3 for BatchNorm {
+    fn name(&self) -> &'static str {
+        "batch-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        gamma: &CpuStorage,
+        lg: &Layout,
+        beta: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let [c, h, w, n] = dims4(lx)?;
+        let x = contiguous(x, lx, "batch-norm")?;
+        let (gamma, beta) = (contiguous(gamma, lg, "batch-norm")?, contiguous(beta, lb, "batch-norm")?);
+        let row = h * w * n;
+        let moments = self.moments.get_or_init(|| {
+            let (mean, variance) = x.par_chunks(row).map(row_moments).unzip();
+            Moments { mean, variance }
+        });
+        let mut y = vec![0f32; c * row];
+        y.par_chunks_mut(row).zip(x.par_chunks(row)).enumerate().for_each(|(i, (y, x))| {
+            let scale = gamma[i] / (moments.variance[i] + self.epsilon).sqrt();
+            let shift = beta[i] - moments.mean[i] * scale;
+            let floor = if self.activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY };
+            scale_shift(x, scale, shift, floor, y);
+        });
+        Ok((CpuStorage::F32(y), Shape::from((c, h, w, n))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gamma: &Tensor,
+        _beta: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let Some(moments) = self.moments.get() else {
+            candle_core::bail!("batch-norm: backward before forward")
+        };
+        let (c, row) = (x.dim(0)?, x.elem_count() / x.dim(0)?);
+        let gamma: Vec<f32> = gamma.to_vec1()?;
+        let grad = grad.contiguous()?;
+        let op = BatchNormGrad {
+            moments: moments.clone(),
+            gamma,
+            epsilon: self.epsilon,
+            activation: self.activation,
+            from_batch: self.from_batch,
+        };
+        // Rows of the result: the input's gradient, then gamma's and beta's behind it.
+        let all = x.contiguous()?.apply_op3_no_bwd(y, &grad, &op)?;
+        let grad_x = all.narrow(0, 0, c * row)?.reshape(x.shape())?;
+        let grad_gamma = all.narrow(0, c * row, c)?;
+        let grad_beta = all.narrow(0, c * row + c, c)?;
+        debug_assert_eq!(all.dtype(), DType::F32);
+        Ok((Some(grad_x), Some(grad_gamma), Some(grad_beta)))
+    }
+}
+
+struct BatchNormGrad {
+    moments: Moments,
+    gamma: Vec<f32>,
+    epsilon: f32,
+    activation: Activation,
+    from_batch: bool,
+}
+
+impl CustomOp3 for BatchNormGrad {
+    fn name(&self) -> &'static str {
+        "batch-norm-grad"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        y: &CpuStorage,
+        ly: &Layout,
+        grad: &CpuStorage,
+        lg: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let [c, h, w, n] = dims4(lx)?;
+        let row = h * w * n;
+        let x = contiguous(x, lx, "batch-norm")?;
+        let y = contiguous(y, ly, "batch-norm")?;
+        let grad = contiguous(grad, lg, "batch-norm")?;
+        let mut out = vec![0f32; c * row + 2 * c];
+        let (grad_x, tail) = out.split_at_mut(c * row);
+        let (grad_gamma, grad_beta) = tail.split_at_mut(c);
+        grad_x.par_chunks_mut(row).zip(grad_gamma.par_iter_mut().zip(grad_beta)).enumerate().for_each(
+            |(i, (grad_x, (grad_gamma, grad_beta)))| {
+                let range = i * row..(i + 1) * row;
+                let inverse_std = 1.0 / (self.moments.variance[i] + self.epsilon).sqrt();
+                let channel = Channel {
+                    mean: self.moments.mean[i],
+                    inverse_std,
+                    scale: self.gamma[i] * inverse_std,
+                    // Below every value of an identity, so that nothing is masked.
+                    floor: if self.activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY },
+                    from_batch: self.from_batch,
+                };
+                (*grad_gamma, *grad_beta) =
+                    channel.grad(&x[range.clone()], &y[range.clone()], &grad[range], grad_x);
+            },
+        );
+        let count = out.len();
+        Ok((CpuStorage::F32(out), Shape::from(count)))
+    }
+}
+
+struct Channel {
+    mean: f32,
+    inverse_std: f32,
+    scale: f32,
+    floor: f32,
+    from_batch: bool,
+}
+
+impl Channel {
+    /// Writes the input's gradient and returns those of gamma and beta.
+    fn grad(&self, x: &[f32], y: &[f32], grad: &[f32], grad_x: &mut [f32]) -> (f32, f32) {
+        let (sum, dot) = masked_sums(x, y, grad, self.floor, self.mean, grad_x);
+        let dot = dot * self.inverse_std;
+        if self.from_batch {
+            let count = x.len() as f32;
+            // dx = scale * (g - mean(g) - xhat * mean(g * xhat))
+            let slope = -self.scale * self.inverse_std * dot / count;
+            let offset = -self.scale * sum / count - slope * self.mean;
+            combine(x, self.scale, slope, offset, grad_x);
+        } else {
+            combine(x, self.scale, 0.0, 0.0, grad_x);
+        }
+        (dot, sum)
+    }
+}
+
+const LANES: usize = 16;
+
+#[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
+fn row_moments(x: &[f32]) -> (f32, f32) {
+    let count = x.len() as f64;
+    let mean = (sum_by(x, |x| x) / count) as f32;
+    // Two passes: the one-pass formula cancels where the mean is large.
+    let variance = sum_by(x, |x| (x - mean) * (x - mean)) / count;
+    (mean, variance as f32)
+}
+
+/// Sum in 16 partial sums per 4096 values, the blocks in `f64`.
+#[inline(always)]
+fn sum_by(x: &[f32], value: impl Fn(f32) -> f32) -> f64 {
+    let mut total = 0f64;
+    for block in x.chunks(4096) {
+        let mut lanes = [0f32; LANES];
+        let chunks = block.chunks_exact(LANES);
+        total += chunks.remainder().iter().map(|&x| f64::from(value(x))).sum::<f64>();
+        for chunk in chunks {
+            for i in 0..LANES {
+                lanes[i] += value(chunk[i]);
+            }
+        }
+        total += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+    }
+    total
+}
+
+#[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
+fn scale_shift(x: &[f32], scale: f32, shift: f32, floor: f32, y: &mut [f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = (x * scale + shift).max(floor);
+    }
+}
+
+/// Writes the gradient behind the activation to `masked`; returns its sum and its dot with `x - mean`.
+#[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
+fn masked_sums(x: &[f32], y: &[f32], grad: &[f32], floor: f32, mean: f32, masked: &mut [f32]) -> (f32, f32) {
+    let (mut sum, mut dot) = (0f64, 0f64);
+    for (((x, y), grad), masked) in
+        x.chunks(4096).zip(y.chunks(4096)).zip(grad.chunks(4096)).zip(masked.chunks_mut(4096))
+    {
+        for (((_, y), grad), masked) in x.iter().zip(y).zip(grad).zip(masked.iter_mut()) {
+            *masked = if *y > floor { *grad } else { 0.0 };
+        }
+        let mut sums = [0f32; LANES];
+        let mut dots = [0f32; LANES];
+        let (xs, ms) = (x.chunks_exact(LANES), masked.chunks_exact(LANES));
+        for (x, m) in xs.remainder().iter().zip(ms.remainder()) {
+            sum += f64::from(*m);
+            dot += f64::from(m * (x - mean));
+        }
+        for (x, m) in xs.zip(ms) {
+            for i in 0..LANES {
+                sums[i] += m[i];
+                dots[i] += m[i] * (x[i] - mean);
+            }
+        }
+        sum += sums.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+        dot += dots.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+    }
+    (sum as f32, dot as f32)
+}
+
+/// `grad[i] = scale * grad[i] + slope * x[i] + offset`
+#[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
+fn combine(x: &[f32], scale: f32, slope: f32, offset: f32, grad: &mut [f32]) {
+    for (grad, x) in grad.iter_mut().zip(x) {
+        *grad = scale * *grad + slope * x + offset;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::tests::{close, random};
+
+    /// The formula in plain candle operations.
+    fn plain(
+        x: &Tensor,
+        gamma: &Tensor,
+        beta: &Tensor,
+        epsilon: f64,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let c = x.dim(0)?;
+        let rows = x.reshape((c, ()))?;
+        let centred = rows.broadcast_sub(&rows.mean_keepdim(1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(1)?;
+        let y = centred
+            .broadcast_div(&(variance + epsilon)?.sqrt()?)?
+            .broadcast_mul(&gamma.reshape((c, 1))?)?
+            .broadcast_add(&beta.reshape((c, 1))?)?
+            .reshape(x.shape())?;
+        if activation == Activation::Relu { y.relu() } else { Ok(y) }
+    }
+
+    #[test]
+    fn values_and_gradients_equal_the_plain_formula() -> Result<()> {
+        for activation in [Activation::Identity, Activation::Relu] {
+            for shape in [[3, 2, 3, 5], [2, 4, 4, 17], [1, 9, 9, 64]] {
+                let x = random(&shape, 1)?;
+                let gamma = random(&shape[..1], 2)?;
+                let beta = random(&shape[..1], 3)?;
+                let (ours, _) = batch_norm_train(&x, &gamma, &beta, 1e-5, activation)?;
+                let theirs = plain(&x, &gamma, &beta, 1e-5, activation)?;
+                close(&ours, &theirs, 1e-5)?;
+                let direction = random(&shape, 4)?;
+                let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
+                let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
+                for variable in [&x, &gamma, &beta] {
+                    let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
+                        panic!("a gradient is missing")
+                    };
+                    close(ours, theirs, 1e-3)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn evaluation_uses_the_given_moments() -> Result<()> {
+        let x = random(&[2, 3, 3, 4], 1)?;
+        let (gamma, beta) = (random(&[2], 2)?, random(&[2], 3)?);
+        let (train, moments) = batch_norm_train(&x, &gamma, &beta, 1e-5, Activation::Relu)?;
+        let mean = Tensor::new(moments.mean, x.device())?;
+        let variance = Tensor::new(moments.variance, x.device())?;
+        let eval = batch_norm_eval(&x, [&gamma, &beta, &mean, &variance], 1e-5, Activation::Relu)?;
+        close(&train, &eval, 0.0)
+    }
+}

@@ -1,0 +1,341 @@
+//! The training loop, top to bottom, and the judgement of its best epoch.
+
+use crate::checkpoint::{self, Checkpoint, Progress};
+use crate::config::RunConfig;
+use crate::dataset::{Sample, Split, read_manifest};
+use crate::files::write_json;
+use crate::loader::{Loader, View};
+use crate::loss::binary_cross_entropy_with_logits;
+use crate::metrics::{Metrics, Scored, auc};
+use crate::models::{MobileNetV4, MobileNetV4Config, initialise};
+use crate::optimizer::AdamW;
+use crate::schedule::CosineSchedule;
+use crate::temperature::{fit_temperature, fit_thresholds};
+use crate::trivial::trivial_scores;
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{DType, Device};
+use candle_nn::{VarBuilder, VarMap};
+use engine::Thresholds;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// How often an answer called sure must be right on validation data.
+const WANTED_PRECISION: f64 = 0.90;
+/// Pictures a step where nothing is learned.
+const EVALUATION_BATCH: usize = 32;
+
+/// Files of a run's folder.
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// The run in `folder`.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        RunFolder(folder.into())
+    }
+
+    /// Checkpoint of the last epoch, with the optimiser.
+    pub fn last(&self) -> PathBuf {
+        self.0.join("last.safetensors")
+    }
+
+    /// Checkpoint of the best epoch by validation AUC.
+    pub fn best(&self) -> PathBuf {
+        self.0.join("best.safetensors")
+    }
+
+    /// One JSON line an epoch.
+    pub fn history(&self) -> PathBuf {
+        self.0.join("history.jsonl")
+    }
+
+    /// [`RunMetrics`] as JSON.
+    pub fn metrics(&self) -> PathBuf {
+        self.0.join("metrics.json")
+    }
+}
+
+/// A network with the map of its variables.
+pub struct Network {
+    /// Every variable by name.
+    pub variables: VarMap,
+    /// The layers over them.
+    pub model: MobileNetV4,
+}
+
+impl Network {
+    /// The preset called `name` with first weights drawn by `seed`.
+    ///
+    /// # Errors
+    /// If there is no such preset.
+    pub fn new(name: &str, seed: u64) -> Result<Self> {
+        let Some(config) = MobileNetV4Config::from_name(name) else {
+            let known: Vec<_> = MobileNetV4Config::presets().iter().map(|config| config.name).collect();
+            bail!("there is no network {name:?}; known: {}", known.join(", "))
+        };
+        let variables = VarMap::new();
+        let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+        let model = MobileNetV4::new(&vb, &config)?;
+        initialise(&variables, seed)?;
+        Ok(Network { variables, model })
+    }
+
+    /// The network of a checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint does not fit the preset it names.
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let network = Network::new(&checkpoint.progress.config.network, 0)?;
+        checkpoint.restore_network(&network.variables)?;
+        Ok(network)
+    }
+}
+
+/// What a finished run is worth.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunMetrics {
+    /// Where the run ended.
+    pub progress: Progress,
+    /// Divisor of the logits, fitted on the validation split.
+    pub temperature: f64,
+    /// P(fake) at which an answer counts as sure, fitted on the validation split.
+    pub thresholds: Thresholds,
+    /// Per data set, and "all", on the validation split, which chose epoch, temperature, thresholds.
+    pub val: BTreeMap<String, Metrics>,
+    /// Per data set, and "all", on the test split, which chose nothing.
+    pub test: BTreeMap<String, Metrics>,
+    /// Per data set, and "all", on the test split: AUC of cues that know nothing of faces.
+    pub test_trivial_cues: BTreeMap<String, AucWithInterval>,
+    /// Share of test answers that are sure, and share of those that are right.
+    pub test_sure: SureAnswers,
+}
+
+/// An AUC with its 95 % bootstrap interval; absent if a class is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AucWithInterval {
+    /// Area under the ROC curve.
+    pub auc: Option<f64>,
+    /// 95 % bootstrap interval.
+    pub auc_interval: Option<[f64; 2]>,
+}
+
+/// Answers beyond the thresholds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SureAnswers {
+    /// Share of all answers.
+    pub share: f64,
+    /// Share of the sure ones that are right; absent if there are none.
+    pub right: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct EpochLine {
+    epoch: u64,
+    loss: f64,
+    val_auc: Option<f64>,
+    learning_rate: f64,
+    pictures_per_s: f64,
+}
+
+/// Where a call of [`train`] begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Whether there is something to go on from.
+    pub start: Start,
+    /// Stop after this many epochs of the run, to go on later.
+    pub stop_after: Option<u64>,
+}
+
+/// Whether a run is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The folder holds no run yet.
+    Fresh,
+    /// Go on after the last finished epoch.
+    Resume,
+}
+
+/// Trains by `config` into `folder` for `span`, then judges the best epoch so far.
+///
+/// # Errors
+/// If the data does not fit the configuration, a file fails, or the loss is no number.
+pub fn train(
+    config: &RunConfig,
+    folder: &RunFolder,
+    span: Span,
+    progress_bar: &ProgressBar,
+) -> Result<RunMetrics> {
+    config.check()?;
+    let samples = select(read_manifest(&config.manifest)?, &config.datasets)?;
+    let [train, val, test] = [Split::Train, Split::Val, Split::Test].map(|split| {
+        let samples = samples.iter().filter(|sample| sample.split == split).cloned().collect();
+        Loader::new(samples, config.preprocess())
+    });
+    for (name, loader) in [("train", &train), ("val", &val), ("test", &test)] {
+        let fakes = loader.samples().iter().filter(|s| s.is_fake()).count();
+        ensure!(fakes > 0 && fakes < loader.samples().len(), "the {name} split needs real and fake pictures");
+    }
+    ensure!(
+        train.samples().len() >= config.batch_size,
+        "{} training pictures do not fill a batch of {}",
+        train.samples().len(),
+        config.batch_size
+    );
+
+    let network = Network::new(&config.network, config.seed)?;
+    let mut optimizer = AdamW::new(&network.variables, config.weight_decay, config.clip_norm)?;
+    let mut progress = Progress {
+        config: config.clone(),
+        epochs_done: 0,
+        best_epoch: 0,
+        best_auc: 0.0,
+        git_commit: option_env!("AWARE_GIT_COMMIT").map(str::to_owned),
+    };
+    if span.start == Start::Resume {
+        let checkpoint = Checkpoint::read(&folder.last())?;
+        ensure!(
+            checkpoint.progress.config == *config,
+            "the configuration differs from the one the run began with"
+        );
+        checkpoint.restore_network(&network.variables)?;
+        checkpoint.restore_optimizer(&mut optimizer)?;
+        progress = checkpoint.progress;
+    } else {
+        ensure!(!folder.last().exists(), "{} holds a run already; add --resume to go on", folder.0.display());
+    }
+
+    let steps = (train.samples().len() / config.batch_size) as u64;
+    let schedule = CosineSchedule {
+        peak: config.learning_rate,
+        warmup: (config.warmup_epochs * steps as f64) as u64,
+        total: config.epochs * steps,
+    };
+    progress_bar.set_length(schedule.total);
+    progress_bar.set_position(progress.epochs_done * steps);
+    let end = span.stop_after.unwrap_or(config.epochs).min(config.epochs);
+    for epoch in progress.epochs_done..end {
+        let started = Instant::now();
+        let view = View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch };
+        let mut losses = 0.0;
+        for (step, batch) in train.batches(view, config.batch_size).into_iter().enumerate() {
+            let batch = batch?;
+            let logits = network.model.forward_t(&batch.pictures, true)?;
+            let smoothing = config.label_smoothing;
+            let targets = ((batch.labels * (1.0 - smoothing))? + 0.5 * smoothing)?;
+            let loss = binary_cross_entropy_with_logits(&logits, &targets)?;
+            let grads = loss.backward()?;
+            let norm = optimizer.step(&grads, schedule.rate(epoch * steps + step as u64))?;
+            let loss = f64::from(loss.to_scalar::<f32>()?);
+            ensure!(
+                loss.is_finite() && norm.is_finite(),
+                "loss {loss}, gradient norm {norm} in epoch {}: lower the learning rate and --resume from the last epoch",
+                epoch + 1
+            );
+            losses += loss;
+            progress_bar.inc(1);
+        }
+        let elapsed_s = started.elapsed().as_secs_f64();
+        let val_auc = auc(&logits(&network.model, &val)?);
+
+        progress.epochs_done = epoch + 1;
+        let is_best = val_auc.is_some_and(|auc| auc > progress.best_auc);
+        if let (true, Some(auc)) = (is_best, val_auc) {
+            (progress.best_auc, progress.best_epoch) = (auc, epoch + 1);
+            checkpoint::save(&folder.best(), &network.variables, None, &progress)?;
+        }
+        checkpoint::save(&folder.last(), &network.variables, Some(&optimizer), &progress)?;
+        let line = EpochLine {
+            epoch: epoch + 1,
+            loss: losses / steps as f64,
+            val_auc,
+            learning_rate: schedule.rate((epoch + 1) * steps - 1),
+            pictures_per_s: (steps as usize * config.batch_size) as f64 / elapsed_s,
+        };
+        append_line(&folder.history(), &line)?;
+        let text = format!(
+            "epoch {:3}  loss {:.4}  val AUC {:.4}{}  {:.1} pictures/s",
+            line.epoch,
+            line.loss,
+            line.val_auc.unwrap_or(f64::NAN),
+            if is_best { " *" } else { "" },
+            line.pictures_per_s
+        );
+        progress_bar.suspend(|| eprintln!("{text}"));
+    }
+    let metrics = judge(folder, &train, &val, &test)?;
+    write_json(&folder.metrics(), &metrics)?;
+    Ok(metrics)
+}
+
+/// The samples of `datasets`, all if empty.
+fn select(samples: Vec<Sample>, datasets: &[String]) -> Result<Vec<Sample>> {
+    for name in datasets {
+        ensure!(samples.iter().any(|s| s.dataset == *name), "the manifest has no data set {name:?}");
+    }
+    Ok(samples.into_iter().filter(|s| datasets.is_empty() || datasets.contains(&s.dataset)).collect())
+}
+
+/// Temperature and thresholds from the validation split, then one look at the test split.
+fn judge(folder: &RunFolder, train: &Loader, val: &Loader, test: &Loader) -> Result<RunMetrics> {
+    let checkpoint = Checkpoint::read(&folder.best()).context("no epoch was better than nothing")?;
+    let network = Network::from_checkpoint(&checkpoint)?;
+    let val_logits = logits(&network.model, val)?;
+    let temperature = fit_temperature(&val_logits);
+    let probabilities = |logits: Vec<Scored>| -> Vec<Scored> {
+        let of =
+            |s: Scored| Scored { score: engine::verdict::probability_fake(s.score as f32, temperature), ..s };
+        logits.into_iter().map(of).collect()
+    };
+    let val_scored = probabilities(val_logits);
+    let thresholds = fit_thresholds(&val_scored, WANTED_PRECISION);
+    let test_scored = probabilities(logits(&network.model, test)?);
+    let sure: Vec<&Scored> =
+        test_scored.iter().filter(|s| s.score <= thresholds.lower || s.score >= thresholds.upper).collect();
+    let right = sure.iter().filter(|s| s.fake == (s.score >= thresholds.upper)).count();
+    let seed = checkpoint.progress.config.seed;
+    let trivial = per_set(test.samples(), &trivial_scores(train, test)?, seed);
+    let only_auc = |m: Metrics| AucWithInterval { auc: m.auc, auc_interval: m.auc_interval };
+    Ok(RunMetrics {
+        temperature,
+        thresholds,
+        val: per_set(val.samples(), &val_scored, seed),
+        test: per_set(test.samples(), &test_scored, seed),
+        test_trivial_cues: trivial.into_iter().map(|(name, metrics)| (name, only_auc(metrics))).collect(),
+        test_sure: SureAnswers {
+            share: sure.len() as f64 / test_scored.len() as f64,
+            right: (!sure.is_empty()).then(|| right as f64 / sure.len() as f64),
+        },
+        progress: checkpoint.progress,
+    })
+}
+
+/// Logit of every sample, in the loader's order, with batch norm in evaluation mode.
+///
+/// # Errors
+/// If a picture does not load.
+pub fn logits(model: &MobileNetV4, loader: &Loader) -> Result<Vec<Scored>> {
+    let mut values: Vec<f32> = Vec::new();
+    for batch in loader.batches(View::Plain, EVALUATION_BATCH) {
+        values.extend(model.forward_t(&batch?.pictures, false)?.to_vec1::<f32>()?);
+    }
+    let scored =
+        |(value, sample): (&f32, &Sample)| Scored { score: f64::from(*value), fake: sample.is_fake() };
+    Ok(values.iter().zip(loader.samples()).map(scored).collect())
+}
+
+fn per_set(samples: &[Sample], scored: &[Scored], seed: u64) -> BTreeMap<String, Metrics> {
+    let mut sets: BTreeMap<String, Vec<Scored>> = BTreeMap::from([("all".to_owned(), scored.to_vec())]);
+    for (sample, scored) in samples.iter().zip(scored) {
+        sets.entry(sample.dataset.clone()).or_default().push(*scored);
+    }
+    sets.into_iter().map(|(name, scored)| (name, Metrics::of(&scored, seed))).collect()
+}
+
+fn append_line(path: &Path, value: &impl Serialize) -> Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).with_context(context)?;
+    writeln!(file, "{}", serde_json::to_string(value)?).with_context(context)
+}

@@ -1,0 +1,153 @@
+//! The program as its users call it: exit codes, JSON lines, messages.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Bundle that is in the repository.
+fn first_bundle() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/first")
+}
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/samples").join(name)
+}
+
+fn detect(bundle: &Path, arguments: &[&Path]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aware"));
+    command.arg("detect").arg("--json").arg("--bundle").arg(bundle).args(arguments);
+    command.output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn code(line: &serde_json::Value) -> &str {
+    line["error"]["code"].as_str().unwrap_or("none")
+}
+
+#[test]
+fn every_sample_gets_a_verdict() {
+    let samples = ["real-1.png", "real-2.png", "fake-1.png", "fake-2.png"].map(sample);
+    let output = detect(&first_bundle(), &samples.each_ref().map(PathBuf::as_path));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 4);
+    for line in lines {
+        let verdict = &line["report"]["verdict"];
+        let probability = verdict["probability_fake"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&probability));
+        assert!(["real", "fake", "uncertain"].contains(&verdict["label"].as_str().unwrap()));
+        assert!(!line.to_string().contains("rgb"), "a report holds no pixels");
+    }
+}
+
+#[test]
+fn bad_files_get_a_code_and_good_ones_still_a_verdict() {
+    let folder = common::folder("bad-files");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let png = std::fs::read(sample("real-1.png")).unwrap();
+    let files = [
+        (write("empty.jpg", b""), "empty"),
+        (write("cut.png", &png[..png.len() / 2]), "corrupt"),
+        (write("page.jpg", b"<!doctype html><html></html>"), "unsupported"),
+        (write("renamed.jpg", &png), "none"),
+        (folder.join("absent.png"), "io"),
+        (folder.clone(), "io"),
+    ];
+    let paths: Vec<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
+    let output = detect(&first_bundle(), &paths);
+    assert_eq!(output.status.code(), Some(3));
+    let lines = lines(&output);
+    for (line, (path, want)) in lines.iter().zip(&files) {
+        assert_eq!(code(line), *want, "{}", path.display());
+    }
+}
+
+#[test]
+fn m01_an_altered_bundle_does_not_run() {
+    let altered = |name: &str, alter: &dyn Fn(&Path)| {
+        let folder = common::folder(name);
+        for entry in std::fs::read_dir(first_bundle()).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+        alter(&folder);
+        let output = detect(&folder, &[&sample("real-1.png")]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(output.stdout.is_empty(), "{name}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let edit = |file: &'static str, change: fn(&mut Vec<u8>)| {
+        move |folder: &Path| {
+            let path = folder.join(file);
+            let mut bytes = std::fs::read(&path).unwrap();
+            change(&mut bytes);
+            std::fs::write(path, bytes).unwrap();
+        }
+    };
+    let flipped = altered("bit-flip", &edit("stage1.onnx", |bytes| bytes[5_000_000] ^= 1));
+    assert!(flipped.contains("stage1.onnx") && flipped.contains("sha256"), "{flipped}");
+    let cut = altered("cut", &edit("stage1.onnx", |bytes| bytes.truncate(1000)));
+    assert!(cut.contains("stage1.onnx") && cut.contains("bytes"), "{cut}");
+    let longer = altered("longer", &edit("stage1.onnx", |bytes| bytes.push(0)));
+    assert!(longer.contains("stage1.onnx"), "{longer}");
+    let absent =
+        altered("absent", &|folder: &Path| std::fs::remove_file(folder.join("stage1.onnx")).unwrap());
+    assert!(absent.contains("stage1.onnx"), "{absent}");
+    let newer = altered(
+        "newer",
+        &edit("manifest.json", |bytes| {
+            *bytes = String::from_utf8_lossy(bytes)
+                .replace("\"schema_version\": \"1.", "\"schema_version\": \"2.")
+                .into_bytes();
+        }),
+    );
+    assert!(newer.contains("schema_version"), "{newer}");
+    let no_manifest =
+        altered("no-manifest", &|folder: &Path| std::fs::remove_file(folder.join("manifest.json")).unwrap());
+    assert!(no_manifest.contains("not a bundle"), "{no_manifest}");
+    #[cfg(unix)]
+    {
+        let linked = altered("linked", &|folder: &Path| {
+            std::fs::remove_file(folder.join("stage1.onnx")).unwrap();
+            let target = first_bundle().canonicalize().unwrap().join("stage1.onnx");
+            std::os::unix::fs::symlink(target, folder.join("stage1.onnx")).unwrap();
+        });
+        assert!(linked.contains("link"), "{linked}");
+    }
+}
+
+#[test]
+fn a_wrong_call_says_how_it_goes() {
+    let output = Command::new(env!("CARGO_BIN_EXE_aware")).arg("detect").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let output = Command::new(env!("CARGO_BIN_EXE_aware")).args(["detect", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("Exit codes") && help.contains("Examples"), "{help}");
+}
+
+#[test]
+fn an_unknown_key_in_a_configuration_is_named() {
+    let folder = common::folder("config");
+    let config = folder.join("run.toml");
+    std::fs::write(&config, "epochs = 3\nlearningrate = 1.0\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_aware"))
+        .args(["train", "--config"])
+        .arg(&config)
+        .arg("--output")
+        .arg(folder.join("run"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("learningrate") && message.contains("line 2"), "{message}");
+}

@@ -1,0 +1,135 @@
+//! The whole story on a toy set: prepare, train, resume, bundle, judge.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use engine::Label;
+use indicatif::ProgressBar;
+use std::path::{Path, PathBuf};
+use trainer::augment::Augment;
+use trainer::config::RunConfig;
+use trainer::dataset::{Split, read_manifest, write_manifest};
+use trainer::detect::{Outcome, detect, load_detector};
+use trainer::export::{BundleSource, write_bundle};
+use trainer::prepare::prepare;
+use trainer::train::{RunFolder, RunMetrics, Span, Start, train};
+
+fn toy_manifest(root: &Path) -> PathBuf {
+    common::toy_set(root, 60);
+    let prepared = prepare(root, &[], 1, &ProgressBar::hidden()).unwrap();
+    assert!(prepared.skipped.is_empty(), "{:?}", prepared.skipped);
+    let manifest = root.join("manifest.csv");
+    write_manifest(&manifest, &prepared.samples).unwrap();
+    manifest
+}
+
+fn toy_config(manifest: PathBuf) -> RunConfig {
+    let augment = Augment { min_crop: 1.0, jpeg: 0.0, downscale: 0.0, ..Augment::default() };
+    RunConfig {
+        manifest,
+        image_size: 64,
+        epochs: 12,
+        batch_size: 8,
+        warmup_epochs: 0.5,
+        augment,
+        ..RunConfig::default()
+    }
+}
+
+fn run(config: &RunConfig, folder: &Path, start: Start, stop_after: Option<u64>) -> RunMetrics {
+    let span = Span { start, stop_after };
+    train(config, &RunFolder::new(folder), span, &ProgressBar::hidden()).unwrap()
+}
+
+#[test]
+fn a_toy_set_is_learned_bundled_and_judged() {
+    let root = common::folder("learned");
+    let config = toy_config(toy_manifest(&root));
+    let run_folder = root.join("run");
+    let metrics = run(&config, &run_folder, Start::Fresh, None);
+    let auc = metrics.test["toy"].auc.unwrap();
+    assert!(auc > 0.95, "test AUC {auc} on a set that a checkerboard gives away");
+
+    let card = root.join("card.md");
+    std::fs::write(&card, "# Toy\n").unwrap();
+    let source = BundleSource {
+        run: &RunFolder::new(&run_folder),
+        name: "toy",
+        version: "0.0.1",
+        licence: "none",
+        card: &card,
+    };
+    let bundle = root.join("bundle");
+    write_bundle(&source, &bundle).unwrap();
+
+    let mut detector = load_detector(&bundle).unwrap();
+    for (seed, amplitude, wrong) in [(900, 0, Label::Fake), (901, 40, Label::Real)] {
+        let picture = root.join("picture.png");
+        std::fs::write(&picture, common::toy_picture(seed, amplitude)).unwrap();
+        match detect(&mut detector, &picture).outcome {
+            Outcome::Report(report) => assert_ne!(report.verdict.label, wrong, "{report:?}"),
+            Outcome::Error(failure) => panic!("{failure:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_resumed_run_gives_the_bits_of_an_unbroken_one() {
+    let root = common::folder("resumed");
+    let config = RunConfig { epochs: 2, ..toy_config(toy_manifest(&root)) };
+    let (whole, broken) = (root.join("whole"), root.join("broken"));
+    run(&config, &whole, Start::Fresh, None);
+    run(&config, &broken, Start::Fresh, Some(1));
+    run(&config, &broken, Start::Resume, None);
+    let weights = |folder: &Path| std::fs::read(RunFolder::new(folder).last()).unwrap();
+    let tensors =
+        |bytes: &[u8]| candle_core::safetensors::load_buffer(bytes, &candle_core::Device::Cpu).unwrap();
+    let (a, b) = (tensors(&weights(&whole)), tensors(&weights(&broken)));
+    assert_eq!(a.len(), b.len());
+    for (name, tensor) in &a {
+        let values = |t: &candle_core::Tensor| -> Vec<u8> {
+            let t = t.to_dtype(candle_core::DType::F32).unwrap().flatten_all().unwrap();
+            t.to_vec1::<f32>().unwrap().into_iter().flat_map(f32::to_le_bytes).collect()
+        };
+        assert!(values(tensor) == values(&b[name]), "{name} differs");
+    }
+}
+
+#[test]
+fn a_second_run_does_not_overwrite_the_first() {
+    let root = common::folder("overwrite");
+    let config = RunConfig { epochs: 1, ..toy_config(toy_manifest(&root)) };
+    let folder = root.join("run");
+    run(&config, &folder, Start::Fresh, None);
+    let span = Span { start: Start::Fresh, stop_after: None };
+    let error = train(&config, &RunFolder::new(&folder), span, &ProgressBar::hidden()).unwrap_err();
+    assert!(error.to_string().contains("--resume"), "{error}");
+    let other = RunConfig { seed: 2, ..config };
+    let span = Span { start: Start::Resume, stop_after: None };
+    let error = train(&other, &RunFolder::new(&folder), span, &ProgressBar::hidden()).unwrap_err();
+    assert!(error.to_string().contains("configuration"), "{error}");
+}
+
+#[test]
+fn prepare_counts_what_it_skips_and_keeps_copies_together() {
+    let root = common::folder("prepared");
+    common::toy_set(&root, 20);
+    let toy = root.join("toy");
+    std::fs::write(toy.join("real/broken.jpg"), b"\xFF\xD8\xFF broken").unwrap();
+    std::fs::copy(toy.join("real/003.png"), toy.join("real/copy.png")).unwrap();
+    let prepared = prepare(&root, &[], 1, &ProgressBar::hidden()).unwrap();
+    assert_eq!(prepared.samples.len(), 41);
+    assert_eq!(prepared.skipped.len(), 1);
+    let split_of = |name: &str| prepared.samples.iter().find(|s| s.image_path.ends_with(name)).unwrap().split;
+    assert_eq!(split_of("real/003.png"), split_of("real/copy.png"));
+    for split in [Split::Train, Split::Val, Split::Test] {
+        assert!(prepared.samples.iter().any(|s| s.split == split), "{split:?} is empty");
+    }
+    let manifest = root.join("manifest.csv");
+    write_manifest(&manifest, &prepared.samples).unwrap();
+    assert_eq!(read_manifest(&manifest).unwrap(), prepared.samples);
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    assert!(text.starts_with("image_path,label,dataset,split,"), "{text}");
+    std::fs::write(&manifest, text.replacen("image_path,", "filepath,", 1)).unwrap();
+    assert!(read_manifest(&manifest).is_err());
+}

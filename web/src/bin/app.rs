@@ -1,0 +1,5 @@
+//! The page's own wasm: document and state, no model.
+
+fn main() -> Result<(), wasm_bindgen::JsValue> {
+    web::page::start()
+}

@@ -1,0 +1,5 @@
+//! The wasm of the worker that judges.
+
+fn main() {
+    web::worker::start();
+}

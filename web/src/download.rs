@@ -1,0 +1,94 @@
+//! Files of the page's own origin -> verified [`Bundle`]; runs in a worker.
+
+use crate::message::{Failure, Progress};
+use engine::bundle::{FileEntry, MANIFEST_NAME, MAX_MANIFEST_BYTES};
+use engine::{Bundle, Manifest};
+use js_sys::{Reflect, Uint8Array};
+use std::collections::BTreeMap;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStreamDefaultReader, RequestCache, RequestInit, WorkerGlobalScope};
+
+/// The bundle that the page judges with.
+pub const BUNDLE_FOLDER: &str = "models/first";
+
+/// The verified bundle in `folder`, a path relative to the worker's script.
+///
+/// # Errors
+/// `model_load` if a file does not arrive; the engine's codes if one is not what it must be.
+pub async fn fetch_bundle(folder: &str, on_progress: &dyn Fn(Progress)) -> Result<Bundle, Failure> {
+    let manifest_path = format!("{folder}/{MANIFEST_NAME}");
+    let json = fetch(&manifest_path, RequestCache::NoCache, MAX_MANIFEST_BYTES as u64, &|_| {}).await?;
+    let manifest = Manifest::parse(&json)?;
+    let total = manifest.files.iter().map(|entry| entry.bytes).sum();
+    let mut received = 0;
+    let mut contents = BTreeMap::new();
+    for entry in &manifest.files {
+        let content = fetch_file(folder, entry, &|bytes| {
+            on_progress(Progress { received: received + bytes, total });
+        })
+        .await?;
+        received += entry.bytes;
+        contents.insert(entry.name.clone(), content);
+    }
+    // A file that is not there has the wrong size, which the bundle refuses.
+    Ok(Bundle::new(manifest, |entry| Ok(contents.remove(&entry.name).unwrap_or_default()))?)
+}
+
+/// The content of `entry`, past the cache if the cached one is not it: caches have kept error pages under
+/// the names of files.
+async fn fetch_file(folder: &str, entry: &FileEntry, on_bytes: &dyn Fn(u64)) -> Result<Vec<u8>, Failure> {
+    let path = format!("{folder}/{}", entry.name);
+    let cached = fetch(&path, RequestCache::Default, entry.bytes, on_bytes).await?;
+    if entry.check(&cached).is_ok() {
+        return Ok(cached);
+    }
+    fetch(&path, RequestCache::Reload, entry.bytes, on_bytes).await
+}
+
+/// The body at `path`. Reading stops after `expected` bytes are exceeded: who knows the right size refuses it.
+async fn fetch(
+    path: &str,
+    cache: RequestCache,
+    expected: u64,
+    on_bytes: &dyn Fn(u64),
+) -> Result<Vec<u8>, Failure> {
+    let refuse = |why: String| {
+        Failure::new("model_load", format!("{path} did not load ({why}); check the connection and try again"))
+    };
+    let broken = |error: JsValue| refuse(describe(&error));
+    let options = RequestInit::new();
+    options.set_cache(cache);
+    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
+    let response = JsFuture::from(scope.fetch_with_str_and_init(path, &options)).await.map_err(broken)?;
+    let response: web_sys::Response = response.unchecked_into();
+    if response.status() != 200 {
+        return Err(refuse(format!("the server answered {}", response.status())));
+    }
+    let Some(body) = response.body() else { return Ok(Vec::new()) };
+    let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+    let mut content = Vec::new();
+    while content.len() as u64 <= expected {
+        let chunk = JsFuture::from(reader.read()).await.map_err(broken)?;
+        if Reflect::get(&chunk, &"done".into()).map_err(broken)?.is_truthy() {
+            break;
+        }
+        let chunk = Reflect::get(&chunk, &"value".into()).map_err(broken)?;
+        let chunk: Uint8Array = chunk.dyn_into().map_err(broken)?;
+        let start = content.len();
+        content.resize(start + chunk.length() as usize, 0);
+        chunk.copy_to(&mut content[start..]);
+        on_bytes(content.len() as u64);
+    }
+    // Nobody waits for the rest of a body that is too long.
+    drop(reader.cancel());
+    Ok(content)
+}
+
+/// What a thrown JavaScript value says.
+pub fn describe(error: &JsValue) -> String {
+    match error.dyn_ref::<js_sys::Error>() {
+        Some(error) => String::from(error.to_string()),
+        None => error.as_string().unwrap_or_else(|| "an unknown error".into()),
+    }
+}

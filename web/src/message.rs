@@ -1,0 +1,176 @@
+//! What page and workers tell each other, and nothing else that both sides know.
+//!
+//! A worker speaks first: messages sent before its wasm runs could be lost.
+
+use engine::{Error, Report};
+use js_sys::Float32Array;
+use serde::{Deserialize, Serialize};
+use serde_wasm_bindgen::preserve;
+use web_sys::Blob;
+
+/// Page -> engine worker, once that is [`Response::Ready`].
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Judge a picture; answered by [`Response::Judged`] or [`Response::Failed`].
+    Judge {
+        /// Comes back with the answer.
+        id: u32,
+        /// The encoded picture; only the worker reads its bytes.
+        #[serde(with = "preserve")]
+        picture: Blob,
+    },
+    /// Make the network input of a picture; answered by [`Response::Prepared`] or [`Response::Failed`].
+    Prepare {
+        /// Comes back with the answer.
+        id: u32,
+        /// The encoded picture.
+        #[serde(with = "preserve")]
+        picture: Blob,
+    },
+}
+
+/// Engine worker -> page.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Response {
+    /// So much of the bundle is here.
+    Loading(Progress),
+    /// The bundle is verified and loaded.
+    Ready(ModelCard),
+    /// The judgement.
+    Judged {
+        /// That of the request.
+        id: u32,
+        /// The same report as the command line's.
+        report: Box<Report>,
+    },
+    /// The network input.
+    Prepared {
+        /// That of the request.
+        id: u32,
+        /// `[1, 3, S, S]`, RGB, normalised.
+        #[serde(with = "preserve")]
+        input: Float32Array,
+    },
+    /// There is no answer to a request; without `id`, there is no model.
+    Failed {
+        /// That of the request.
+        id: Option<u32>,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Page -> wonnx worker, once that is [`SecondResponse::Started`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SecondRequest {
+    /// `[1, 3, S, S]`, RGB, normalised.
+    #[serde(with = "preserve")]
+    pub input: Float32Array,
+}
+
+/// Wonnx worker -> page.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum SecondResponse {
+    /// The worker listens.
+    Started,
+    /// The result; the worker has nothing more to say.
+    Opinion(SecondOpinion),
+    /// There is no result; the worker has nothing more to say.
+    Failed(Failure),
+}
+
+/// Bytes of a download.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes that are here.
+    pub received: u64,
+    /// Bytes of the whole; 0 while unknown.
+    pub total: u64,
+}
+
+/// What the page says of the loaded bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Name of the bundle.
+    pub name: String,
+    /// Version of the bundle.
+    pub version: String,
+    /// Terms of the weights.
+    pub licence: String,
+    /// How good it was on the pictures of its test, if the manifest says so.
+    pub quality: Option<Quality>,
+}
+
+/// Measured on pictures that took no part in training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Share of right answers at P(fake) = 0.5.
+    pub accuracy: f64,
+    /// Chance that a fake one of two pictures gets the higher P(fake).
+    pub auc: f64,
+    /// Number of pictures.
+    pub pictures: u64,
+}
+
+/// What wonnx says of an input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SecondOpinion {
+    /// Output of the network.
+    pub logit: f32,
+    /// P(fake) after the bundle's temperature.
+    pub probability_fake: f64,
+    /// SHA-256 of the network's file.
+    pub sha256: String,
+    /// The adapter in the browser's words.
+    pub adapter: String,
+    /// The browser calls the adapter a fallback: software.
+    pub is_fallback: bool,
+    /// Time to open the device and build the pipelines, in milliseconds.
+    pub load_ms: f64,
+    /// Time of a run after a first one, in milliseconds.
+    pub latency_ms: f64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Stable name of the cause, for programs: the engine's codes and the page's own.
+    pub code: String,
+    /// The cause and what to do about it, for people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with one of the page's own codes.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Failure { code: code.into(), message: message.into() }
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        // The code as the command line prints it.
+        let code = serde_json::to_value(error.code()).ok();
+        let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or("engine");
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::from(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engine_errors_keep_their_code_and_message() {
+        let failure = Failure::from(Error::Empty);
+        assert_eq!(failure, Failure::new("empty", Error::Empty.to_string()));
+        let integrity = Error::ModelIntegrity { file: "a.onnx".into(), detail: "2 bytes".into() };
+        assert_eq!(Failure::from(integrity).code, "model_integrity");
+    }
+}

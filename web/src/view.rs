@@ -1,0 +1,350 @@
+//! The document: state in, text and attributes out.
+//!
+//! Whatever was not written by this project, from file names to error messages, is set as text and never as
+//! markup.
+
+use crate::message::{Failure, ModelCard, SecondOpinion};
+use crate::samples::Sample;
+use crate::state::{
+    Model, Phase, Picture, Second, State, Task, label_text, meaning, megabytes, next_step, percent,
+};
+use engine::Report;
+use js_sys::Array;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{
+    Blob, BlobPropertyBag, Document, Element, HtmlAnchorElement, HtmlButtonElement, HtmlElement,
+    HtmlImageElement, HtmlInputElement, HtmlProgressElement, Url,
+};
+
+/// Longest file name that is shown, in characters.
+const MAX_NAME: usize = 120;
+
+/// The document of `index.html`.
+pub struct View {
+    document: Document,
+    /// What the preview and the report's link point at.
+    result_files: Option<[ObjectUrl; 2]>,
+}
+
+impl View {
+    /// The document of this window.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn attach() -> Result<Self, JsValue> {
+        let document =
+            web_sys::window().and_then(|window| window.document()).ok_or("there is no document")?;
+        Ok(View { document, result_files: None })
+    }
+
+    /// The document itself.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// The element with this id.
+    ///
+    /// # Errors
+    /// If the document has none.
+    pub fn element(&self, id: &str) -> Result<Element, JsValue> {
+        self.document.get_element_by_id(id).ok_or_else(|| format!("index.html has no #{id}").into())
+    }
+
+    /// The file picker.
+    ///
+    /// # Errors
+    /// If the document has none.
+    pub fn input(&self) -> Result<HtmlInputElement, JsValue> {
+        self.typed("picture")
+    }
+
+    /// Points preview and report's link at the files of a new result.
+    ///
+    /// # Errors
+    /// If the browser makes no files in memory.
+    pub fn set_result_files(&mut self, picture: &Blob, report: &Report) -> Result<(), JsValue> {
+        // A raster type, whatever the file calls itself: the browser then looks at the bytes and never reads SVG.
+        let picture = picture.slice_with_f64_and_f64_and_content_type(0.0, picture.size(), "image/jpeg")?;
+        let json = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
+        let json_type = BlobPropertyBag::new();
+        json_type.set_type("application/json");
+        let json = Blob::new_with_str_sequence_and_options(&Array::of1(&json.into()), &json_type)?;
+        let [picture, json] = self.result_files.insert([ObjectUrl::new(&picture)?, ObjectUrl::new(&json)?]);
+        let (picture, json) = (picture.0.clone(), json.0.clone());
+        self.typed::<HtmlImageElement>("preview-image")?.set_src(&picture);
+        self.typed::<HtmlAnchorElement>("save")?.set_href(&json);
+        Ok(())
+    }
+
+    /// A new button for `sample`, in the list of samples.
+    ///
+    /// # Errors
+    /// If the document has no such list.
+    pub fn add_sample(&self, number: u32, sample: &Sample) -> Result<HtmlButtonElement, JsValue> {
+        let image: HtmlImageElement = self.document.create_element("img")?.unchecked_into();
+        image.set_src(&sample.path());
+        image.set_alt("");
+        let text = self.document.create_element("span")?;
+        text.set_text_content(Some(&format!("Sample {number}")));
+        let button: HtmlButtonElement = self.document.create_element("button")?.unchecked_into();
+        button.set_type("button");
+        button.set_attribute("data-sample", &sample.file)?;
+        button.append_with_node_2(&image, &text)?;
+        let item = self.document.create_element("li")?;
+        item.append_with_node_1(&button)?;
+        self.element("sample-list")?.append_with_node_1(&item)?;
+        self.show("samples", true)?;
+        Ok(button)
+    }
+
+    /// Makes the document show `state`.
+    ///
+    /// # Errors
+    /// If the document is not the one of `index.html`.
+    pub fn render(&self, state: &State) -> Result<(), JsValue> {
+        let phase = state.phase();
+        let came = self.element("app")?.get_attribute("data-state").as_deref() != Some(phase.name());
+        self.element("app")?.set_attribute("data-state", phase.name())?;
+        self.set_text("status", &state.sentence())?;
+        self.render_progress(state)?;
+        self.render_failure(state.failure(), state.can_retry())?;
+        if let Model::Ready(card) = &state.model {
+            self.render_model(card)?;
+        }
+        self.show("result", phase == Phase::Result)?;
+        if let (Task::Judged(report), Some(picture)) = (&state.task, &state.picture) {
+            self.render_verdict(report)?;
+            self.render_picture(report, picture)?;
+            self.render_numbers(report)?;
+            self.render_second(state, report)?;
+        }
+        if came && matches!(phase, Phase::Result | Phase::Error) {
+            self.element(phase.name())?.scroll_into_view();
+        }
+        Ok(())
+    }
+
+    fn render_progress(&self, state: &State) -> Result<(), JsValue> {
+        let phase = state.phase();
+        self.show("working", matches!(phase, Phase::Loading | Phase::Judging))?;
+        let progress: HtmlProgressElement = self.typed("progress")?;
+        match state.model {
+            Model::Loading(loading) if loading.total > 0 => {
+                progress.set_max(loading.total as f64);
+                progress.set_value(loading.received as f64);
+                self.set_text("progress-bytes", &megabytes(loading))
+            }
+            _ => {
+                // Without a value the bar says "going on" and no more.
+                progress.remove_attribute("value")?;
+                self.set_text("progress-bytes", "")
+            }
+        }
+    }
+
+    fn render_failure(&self, failure: Option<&Failure>, can_retry: bool) -> Result<(), JsValue> {
+        self.show("error", failure.is_some())?;
+        self.show("retry", can_retry)?;
+        let Some(failure) = failure else { return self.element("error")?.remove_attribute("data-code") };
+        self.element("error")?.set_attribute("data-code", &failure.code)?;
+        self.set_text("error-code", &failure.code)?;
+        self.set_text("error-message", &sentence(&failure.message))
+    }
+
+    fn render_model(&self, card: &ModelCard) -> Result<(), JsValue> {
+        self.show("model", true)?;
+        self.set_text("model-name", &format!("{} {}", card.name, card.version))?;
+        self.set_text("model-licence", &card.licence)?;
+        self.show("model-quality", card.quality.is_some())?;
+        let Some(quality) = card.quality else { return Ok(()) };
+        self.set_text("model-pictures", &quality.pictures.to_string())?;
+        self.set_text("model-accuracy", &format!("{:.0}\u{a0}%", quality.accuracy * 100.0))?;
+        self.set_text("model-auc", &format!("{:.2}", quality.auc))
+    }
+
+    fn render_verdict(&self, report: &Report) -> Result<(), JsValue> {
+        let verdict = &report.verdict;
+        let label = label_text(verdict.label);
+        self.element("result")?.set_attribute("data-label", &label.to_lowercase())?;
+        self.element("result")?.set_attribute("data-probability", &number(verdict.probability_fake))?;
+        self.set_text("label", label)?;
+        self.set_text("percent", &percent(verdict.probability_fake))?;
+        self.set_text("meaning", meaning(verdict.label))?;
+        self.set_text("next-step", next_step(verdict.label))?;
+        let notices = self.element("notices")?;
+        notices.set_text_content(None);
+        for notice in &report.notices {
+            let item = self.document.create_element("li")?;
+            item.set_text_content(Some(notice.text()));
+            notices.append_with_node_1(&item)?;
+        }
+        let (lower, upper) = (report.thresholds.lower * 100.0, report.thresholds.upper * 100.0);
+        self.set_span("scale-real", 0.0, lower)?;
+        self.set_span("scale-uncertain", lower, upper)?;
+        self.set_span("scale-fake", upper, 100.0)?;
+        let needle = verdict.probability_fake * 100.0;
+        self.set_span("scale-needle", needle.clamp(0.5, 99.5) - 0.5, needle.clamp(0.5, 99.5) + 0.5)
+    }
+
+    fn render_picture(&self, report: &Report, picture: &Picture) -> Result<(), JsValue> {
+        self.set_text("file-name", &picture.name.chars().take(MAX_NAME).collect::<String>())?;
+        let [width, height] = report.picture_size;
+        self.element("crop")?.set_attribute("viewBox", &format!("0 0 {width} {height}"))?;
+        let crop = report.crop;
+        for (name, value) in [("x", crop.x), ("y", crop.y), ("width", crop.side), ("height", crop.side)] {
+            self.element("crop-square")?.set_attribute(name, &value.to_string())?;
+        }
+        self.show("truth", picture.sample.is_some())?;
+        let Some(sample) = &picture.sample else { return Ok(()) };
+        self.set_text("truth-label", sample.truth.text())?;
+        self.set_text("truth-credit", &sample.credit)
+    }
+
+    fn render_numbers(&self, report: &Report) -> Result<(), JsValue> {
+        let [width, height] = report.picture_size;
+        let crop = report.crop;
+        let Some(stage) = report.stages.iter().find(|stage| stage.name == report.verdict.decided_by) else {
+            return Err("the report names no stage that decided".into());
+        };
+        let rows = [
+            ("number-probability", number(report.verdict.probability_fake)),
+            ("number-logit", stage.logit.to_string()),
+            ("number-lower", format!("{} or less", report.thresholds.lower)),
+            ("number-upper", format!("{} or more", report.thresholds.upper)),
+            ("number-prepare", milliseconds(report.prepare_ms)),
+            ("number-network", milliseconds(stage.latency_ms)),
+            ("number-total", milliseconds(report.total_ms)),
+            ("number-backend", stage.backend.clone()),
+            ("number-model", format!("{} {}", report.model.name, report.model.version)),
+            ("number-sha256", stage.sha256.clone()),
+            ("number-engine", report.engine_version.clone()),
+            ("number-picture", format!("{width} x {height} pixels")),
+            ("number-crop", format!("{0} x {0} pixels from ({1}, {2})", crop.side, crop.x, crop.y)),
+        ];
+        rows.iter().try_for_each(|(id, text)| self.set_text(id, text))
+    }
+
+    fn render_second(&self, state: &State, report: &Report) -> Result<(), JsValue> {
+        let second = &state.second;
+        let name = match second {
+            Second::Off => "off",
+            Second::Running => "running",
+            Second::Done(_) => "done",
+            Second::Failed(_) => "error",
+        };
+        self.element("second-opinion")?.set_attribute("data-state", name)?;
+        self.show("second-opinion", *second != Second::Off)?;
+        self.typed::<HtmlButtonElement>("second")?.set_disabled(matches!(second, Second::Running));
+        self.set_text("second-status", &state.second_sentence())?;
+        self.show("second-numbers", matches!(second, Second::Done(_)))?;
+        self.show("second-error", matches!(second, Second::Failed(_)))?;
+        match second {
+            Second::Done(opinion) => self.render_opinion(opinion, report),
+            Second::Failed(failure) => {
+                self.element("second-error")?.set_attribute("data-code", &failure.code)?;
+                self.set_text("second-message", &sentence(&failure.message))
+            }
+            Second::Off | Second::Running => Ok(()),
+        }
+    }
+
+    fn render_opinion(&self, opinion: &SecondOpinion, report: &Report) -> Result<(), JsValue> {
+        let cpu = report.stages.iter().find(|stage| stage.sha256 == opinion.sha256);
+        let difference = cpu.map(|cpu| f64::from(opinion.logit) - f64::from(cpu.logit));
+        let software = if opinion.is_fallback { " (software)" } else { "" };
+        let rows = [
+            ("second-probability", number(opinion.probability_fake)),
+            ("second-logit", opinion.logit.to_string()),
+            (
+                "second-difference",
+                difference.map_or_else(String::new, |difference| format!("{difference:e}")),
+            ),
+            ("second-adapter", format!("{}{software}", opinion.adapter)),
+            ("second-load", milliseconds(opinion.load_ms)),
+            ("second-latency", milliseconds(opinion.latency_ms)),
+        ];
+        rows.iter().try_for_each(|(id, text)| self.set_text(id, text))
+    }
+
+    fn typed<T: JsCast>(&self, id: &str) -> Result<T, JsValue> {
+        self.element(id)?.dyn_into().map_err(|_| format!("#{id} is another kind of element").into())
+    }
+
+    /// Sets the text if it is another one: screen readers announce what is set.
+    fn set_text(&self, id: &str, text: &str) -> Result<(), JsValue> {
+        let element = self.element(id)?;
+        if element.text_content().as_deref() != Some(text) {
+            element.set_text_content(Some(text));
+        }
+        Ok(())
+    }
+
+    fn show(&self, id: &str, shown: bool) -> Result<(), JsValue> {
+        self.typed::<HtmlElement>(id).map(|element| element.set_hidden(!shown))
+    }
+
+    /// Lets a rectangle of the scale reach from `start` to `end`, in percent.
+    fn set_span(&self, id: &str, start: f64, end: f64) -> Result<(), JsValue> {
+        self.element(id)?.set_attribute("x", &start.to_string())?;
+        self.element(id)?.set_attribute("width", &(end - start).to_string())
+    }
+}
+
+/// Marks the page as a place to drop a file on.
+pub fn set_dragging(document: &Document, dragging: bool) {
+    if let Some(body) = document.body() {
+        // Refused are only empty words and words with spaces.
+        let _ = body.class_list().toggle_with_force("dragging", dragging);
+    }
+}
+
+/// A file in memory under an address that only this page has; revoked when dropped.
+struct ObjectUrl(String);
+
+impl ObjectUrl {
+    fn new(blob: &Blob) -> Result<Self, JsValue> {
+        Url::create_object_url_with_blob(blob).map(ObjectUrl)
+    }
+}
+
+impl Drop for ObjectUrl {
+    fn drop(&mut self) {
+        // An address that is gone already needs no revoking.
+        let _ = Url::revoke_object_url(&self.0);
+    }
+}
+
+/// All digits, as the command line's JSON has them.
+fn number(value: f64) -> String {
+    serde_json::to_string(&value).unwrap_or_default()
+}
+
+fn milliseconds(value: f64) -> String {
+    format!("{value:.1} ms")
+}
+
+/// `message` with a capital letter and a full stop.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_have_the_digits_of_the_command_line() {
+        let cases = [(0.5, "0.5"), (0.1 + 0.2, "0.30000000000000004"), (0.0, "0.0"), (1e-7, "1e-7")];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn messages_become_sentences() {
+        assert_eq!(sentence("the file is empty"), "The file is empty.");
+        assert_eq!(sentence(""), ".");
+    }
+}

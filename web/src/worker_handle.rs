@@ -1,0 +1,160 @@
+//! A worker seen from the page: typed messages, and its death as an event.
+
+use crate::download::describe;
+use crate::message::Failure;
+use js_sys::{Function, Object, Reflect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wasm_bindgen::prelude::*;
+use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
+
+/// The scripts that may become a worker; Trunk writes them beside `index.html`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Script {
+    /// The engine: [`crate::worker`].
+    Engine,
+    /// The second opinion: [`crate::wonnx_worker`].
+    Wonnx,
+}
+
+impl Script {
+    const ALL: [Script; 2] = [Script::Engine, Script::Wonnx];
+
+    fn path(self) -> &'static str {
+        match self {
+            Script::Engine => "worker_loader.js",
+            Script::Wonnx => "wonnx_loader.js",
+        }
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// `Worker` whose constructor takes a `TrustedScriptURL`, which web-sys does not know.
+    #[wasm_bindgen(extends = Worker, js_name = Worker)]
+    type TrustedWorker;
+
+    #[wasm_bindgen(constructor, catch, js_class = "Worker")]
+    fn new(url: &JsValue, options: &WorkerOptions) -> Result<TrustedWorker, JsValue>;
+
+    type TrustedTypePolicyFactory;
+
+    #[wasm_bindgen(method, catch, js_name = createPolicy)]
+    fn create_policy(
+        this: &TrustedTypePolicyFactory,
+        name: &str,
+        rules: &Object,
+    ) -> Result<TrustedTypePolicy, JsValue>;
+
+    type TrustedTypePolicy;
+
+    #[wasm_bindgen(method, catch, js_name = createScriptURL)]
+    fn create_script_url(this: &TrustedTypePolicy, path: &str) -> Result<JsValue, JsValue>;
+}
+
+/// The page's one Trusted Types policy: it vouches for the [`Script`]s and for nothing else.
+///
+/// Made once: the content security policy allows the name `aware` no second time.
+pub struct ScriptPolicy(Option<TrustedTypePolicy>);
+
+impl ScriptPolicy {
+    /// The policy, where the browser has Trusted Types.
+    ///
+    /// # Errors
+    /// If the browser refuses the policy.
+    pub fn create() -> Result<Self, JsValue> {
+        let factory = Reflect::get(&js_sys::global(), &"trustedTypes".into())?;
+        if factory.is_undefined() {
+            return Ok(ScriptPolicy(None));
+        }
+        let vouch = Closure::<dyn Fn(String) -> Result<String, JsValue>>::new(|path: String| {
+            if Script::ALL.iter().any(|script| script.path() == path) {
+                return Ok(path);
+            }
+            Err(js_sys::TypeError::new(&format!("{path:?} is not a script of this page")).into())
+        });
+        let rules = Object::new();
+        Reflect::set(&rules, &"createScriptURL".into(), &vouch.into_js_value())?;
+        let factory: TrustedTypePolicyFactory = factory.unchecked_into();
+        Ok(ScriptPolicy(Some(factory.create_policy("aware", &rules)?)))
+    }
+
+    fn url(&self, script: Script) -> Result<JsValue, JsValue> {
+        match &self.0 {
+            Some(policy) => policy.create_script_url(script.path()),
+            None => Ok(script.path().into()),
+        }
+    }
+}
+
+/// A running worker; dropping the value ends it.
+pub struct WorkerHandle {
+    worker: Worker,
+    _on_message: Closure<dyn Fn(MessageEvent)>,
+    _on_death: Closure<dyn Fn(ErrorEvent)>,
+}
+
+impl WorkerHandle {
+    /// Starts `script`; its messages go to `on_response`, its death goes to `on_death`, after which the handle
+    /// is of no more use.
+    ///
+    /// # Errors
+    /// `worker_died` if the browser does not start it.
+    pub fn open<T: DeserializeOwned>(
+        policy: &ScriptPolicy,
+        script: Script,
+        on_response: impl Fn(T) + 'static,
+        on_death: impl Fn(Failure) + Clone + 'static,
+    ) -> Result<Self, Failure> {
+        let worker = start(policy, script).map_err(|error| died(&describe(&error)))?;
+        let on_unreadable = on_death.clone();
+        let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+            match serde_wasm_bindgen::from_value(event.data()) {
+                Ok(response) => on_response(response),
+                Err(error) => on_unreadable(died(&error.to_string())),
+            }
+        });
+        let on_death = Closure::<dyn Fn(ErrorEvent)>::new(move |event: ErrorEvent| {
+            event.prevent_default();
+            // A script that did not load gives a plain event without a message.
+            let message =
+                Reflect::get(&event, &"message".into()).ok().and_then(|message| message.as_string());
+            on_death(died(message.as_deref().unwrap_or("its script did not load")));
+        });
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        let on_death_function: &Function = on_death.as_ref().unchecked_ref();
+        worker.set_onerror(Some(on_death_function));
+        worker.set_onmessageerror(Some(on_death_function));
+        Ok(WorkerHandle { worker, _on_message: on_message, _on_death: on_death })
+    }
+
+    /// Sends `request`.
+    ///
+    /// # Errors
+    /// `worker_died` if the message cannot be sent.
+    pub fn send(&self, request: &impl Serialize) -> Result<(), Failure> {
+        serde_wasm_bindgen::to_value(request)
+            .map_err(JsValue::from)
+            .and_then(|message| self.worker.post_message(&message))
+            .map_err(|error| died(&describe(&error)))
+    }
+}
+
+impl Drop for WorkerHandle {
+    fn drop(&mut self) {
+        self.worker.set_onmessage(None);
+        self.worker.set_onerror(None);
+        self.worker.set_onmessageerror(None);
+        self.worker.terminate();
+    }
+}
+
+fn start(policy: &ScriptPolicy, script: Script) -> Result<Worker, JsValue> {
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    Ok(TrustedWorker::new(&policy.url(script)?, &options)?.unchecked_into())
+}
+
+fn died(why: &str) -> Failure {
+    Failure::new("worker_died", format!("the part of the page that computes stopped ({why}); try again"))
+}

@@ -1,0 +1,23 @@
+// Starts the page, or says why this browser cannot.
+
+// A function that returns a vector: i32.const 0, i8x16.splat, i8x16.popcnt (WebAssembly SIMD, as Safari has it
+// since 16.4).
+const simd = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
+
+const refuse = (id) => {
+  document.getElementById(id).hidden = false;
+  document.getElementById('app').dataset.state = id;
+};
+
+if (typeof WebAssembly !== 'object' || !WebAssembly.validate(simd)) {
+  refuse('browser-too-old');
+} else {
+  try {
+    const { default: init } = await import('./app.js');
+    await init();
+  } catch (error) {
+    console.error(error);
+    refuse('start-failed');
+  }
+}

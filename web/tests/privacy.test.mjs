@@ -1,0 +1,114 @@
+// Nothing leaves the device, and the browser is told to see to that.
+
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { SAMPLES, WEBGPU_FLAGS, fixture, judge, open, outcome, reached, visit } from './site.mjs';
+
+const site = await open(after, WEBGPU_FLAGS);
+
+test('a whole visit asks only for files of the site, and for none while it judges', async (t) => {
+  const { page, requests, violations } = await visit(t, site);
+  await reached(page, 'idle');
+  // Thumbnails of the samples may come after the model.
+  await page.waitForLoadState('networkidle');
+  const loaded = requests.length;
+  for (const picture of ['photo.jpg', 'alpha.png', 'photo.webp', 'make.py']) await judge(page, fixture(picture));
+  assert.deepEqual(requests.slice(loaded).map((request) => request.url()).filter((url) => !url.startsWith('blob:')), []);
+
+  await judge(page, fixture('photo.jpg'));
+  await page.click('#second');
+  await page.waitForSelector('#second-opinion:is([data-state="done"], [data-state="error"])');
+  await page.click(`[data-sample="${SAMPLES[0].file}"]`);
+  await outcome(page);
+  await Promise.all([page.waitForEvent('download'), page.click('#save')]);
+
+  for (const request of requests) {
+    const url = request.url();
+    assert.equal(request.method(), 'GET', url);
+    assert.equal(request.postData(), null, url);
+    assert.ok(url.startsWith(site.url) || url.startsWith(`blob:${site.url}`), url);
+    assert.ok(!url.includes('?'), url);
+  }
+  assert.deepEqual(violations, []);
+});
+
+test('nothing of wonnx is fetched before somebody asks', async (t) => {
+  const { page, requests } = await visit(t, site);
+  await judge(page, fixture('photo.jpg'));
+  assert.deepEqual(requests.map((request) => request.url()).filter((url) => url.includes('wonnx')), []);
+});
+
+test('with the network switched off, pictures are judged as before', async (t) => {
+  const { page, context } = await visit(t, site);
+  const online = await judge(page, fixture('photo.jpg'));
+  await context.setOffline(true);
+  assert.deepEqual(await judge(page, fixture('photo.jpg')), online);
+});
+
+test('a script on the page could send nothing elsewhere', async (t) => {
+  const { page, violations } = await visit(t, site);
+  await reached(page, 'idle');
+  const escapes = await page.evaluate(async () => {
+    const elsewhere = 'http://127.0.0.2:9/x';
+    const failed = async (attempt) => {
+      try {
+        await attempt();
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    return {
+      fetch: await failed(() => fetch(elsewhere, { method: 'POST', body: 'picture' })),
+      image: await failed(() => new Promise((resolve, reject) => {
+        const image = new Image();
+        image.onload = resolve;
+        image.onerror = reject;
+        image.src = elsewhere;
+      })),
+      worker: await failed(() => new Worker('start.js')),
+      markup: await failed(() => (document.body.innerHTML = '<p>x</p>')),
+      policy: await failed(() => trustedTypes.createPolicy('other', {})),
+      inline: await failed(() => new Function('return 1')()),
+    };
+  });
+  assert.deepEqual(escapes, { fetch: true, image: true, worker: true, markup: true, policy: true, inline: true });
+  // The test sees what it looks for in the other tests.
+  for (const sign of ['connect-src', 'img-src', 'TrustedHTML', 'TrustedTypePolicy']) {
+    assert.ok(violations.some((violation) => violation.includes(sign)), `no ${sign} in ${violations.join('\n')}`);
+  }
+});
+
+test('neither could the worker, which has the picture', async (t) => {
+  const { page } = await visit(t, site);
+  await reached(page, 'idle');
+  const [worker] = page.workers();
+  const directive = await worker.evaluate(async () => {
+    const violation = new Promise((resolve) => {
+      addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective));
+    });
+    const sent = fetch('http://127.0.0.2:9/x', { method: 'POST', body: 'picture' }).then(
+      () => 'sent',
+      () => 'failed for another reason',
+    );
+    return Promise.race([violation, sent.then((end) => new Promise((resolve) => setTimeout(resolve, 1000, end)))]);
+  });
+  assert.equal(directive, 'connect-src', 'the answer with worker_loader.js must carry the policy');
+});
+
+test('the policy is in the page itself, without inline scripts and styles', async () => {
+  const html = await (await fetch(site.url)).text();
+  assert.doesNotMatch(html, /<script(?![^>]*\bsrc=)/i);
+  assert.doesNotMatch(html, /<style|\sstyle=|\son\w+=/i);
+  assert.doesNotMatch(html, /'unsafe-inline'|'unsafe-eval'|https?:\/\//);
+  assert.match(html, /http-equiv="?Content-Security-Policy/i);
+  assert.equal(html.match(/<meta[^>]*Content-Security-Policy[^>]*>/i)[0].includes("default-src 'none'"), true);
+});
+
+test('no answer of the page can be rendered as another kind of file', async () => {
+  for (const [name, type] of [['app_bg.wasm', 'application/wasm'], ['app.js', 'text/javascript'], ['style.css', 'text/css']]) {
+    const response = await fetch(new URL(name, site.url));
+    assert.ok(response.headers.get('content-type').startsWith(type), name);
+    assert.equal(response.headers.get('x-content-type-options'), 'nosniff', name);
+  }
+});

@@ -1,0 +1,134 @@
+// What every test needs: the site, a browser, and words for what a visitor does.
+
+import { execFile } from 'node:child_process';
+import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { serve } from './serve.mjs';
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** A picture of `fixtures`. */
+export const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+
+/** A sample picture of the site. */
+export const sample = (name) => path.join(ROOT, 'models/samples', name);
+
+export const SAMPLES = JSON.parse(await readFile(sample('samples.json'), 'utf8'));
+
+/** Why tests that need the native program do not run; false where they do. */
+export const noProgram = process.env.AWARE_BIN ? false : 'AWARE_BIN names no native program';
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+export const WEBGPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+
+/** Starts browser and site; `after` ends them, the test file's own `after`. */
+export async function open(after, flags = []) {
+  const site = process.env.AWARE_URL ? { url: process.env.AWARE_URL, close() {} } : await serve();
+  const browser = await chromium.launch({
+    executablePath: process.env.AWARE_CHROMIUM ?? '/usr/bin/chromium',
+    args: [...FLAGS, ...flags],
+  });
+  after(async () => {
+    await browser.close();
+    site.close();
+  });
+  return { url: site.url, browser };
+}
+
+/**
+ * A visitor in a browser profile of their own. `before` may change the page before it loads, for example with routes.
+ * `visit.requests` and `visit.violations` fill up as the visit goes on.
+ */
+export async function visit(t, { url, browser }, { before, ...options } = {}) {
+  const context = await browser.newContext(options);
+  t.after(() => context.close());
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  const requests = [];
+  const violations = [];
+  // Of the whole context: what workers ask for is in it too.
+  context.on('request', (request) => requests.push(request));
+  page.on('console', (message) => {
+    if (/content security policy|trusted(html|script|type)/i.test(message.text())) violations.push(message.text());
+  });
+  await page.exposeFunction('reportViolation', (text) => violations.push(text));
+  await page.addInitScript(() => {
+    addEventListener('securitypolicyviolation', (event) => {
+      window.reportViolation(`${event.effectiveDirective}: ${event.blockedURI}`);
+    });
+  });
+  if (before) await before(page, context);
+  await page.goto(url);
+  return { page, context, requests, violations };
+}
+
+/** Waits until the page is in one of `states`, and says in which. */
+export async function reached(page, ...states) {
+  const selector = states.map((state) => `#app[data-state="${state}"]`).join(', ');
+  return (await page.waitForSelector(selector, { state: 'attached' })).getAttribute('data-state');
+}
+
+/** Forgets the state that is shown, so that the next one is known to be new. */
+export const forget = (page) => page.evaluate(() => (document.getElementById('app').dataset.state = 'forgotten'));
+
+/** Chooses `file` (a path, or `{ name, mimeType, buffer }`) and gives what the page says of it. */
+export async function judge(page, file) {
+  await forget(page);
+  await page.setInputFiles('#picture', file);
+  return outcome(page);
+}
+
+/** What the page says of the picture that it was given: `{ label, probability }` or `{ code, message }`. */
+export async function outcome(page) {
+  const state = await reached(page, 'result', 'error');
+  return page.evaluate((state) => {
+    const element = (id) => document.getElementById(id);
+    const shown = (id) => !element(id).hidden;
+    if (shown('result') === shown('error')) throw new Error('the page shows verdict and error, or neither');
+    if (state === 'error') {
+      return { code: element('error').dataset.code, message: element('error-message').textContent };
+    }
+    const { label, probability } = element('result').dataset;
+    return { label, probability };
+  }, state);
+}
+
+/** What `aware detect --json` says of each of `files`, in the same words as `outcome`. */
+export async function aware(...files) {
+  const stdout = await new Promise((resolve, reject) => {
+    // From the root, where the program finds the bundle. It ends with 3 if a file was not judged.
+    execFile(process.env.AWARE_BIN, ['detect', '--json', ...files], { cwd: ROOT }, (error, stdout) => {
+      if (error && error.code !== 3) reject(error);
+      else resolve(stdout);
+    });
+  });
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const { report, error } = JSON.parse(line);
+      if (error) return { code: error.code };
+      // The digits as they stand there, before JSON.parse has read them.
+      const [, probability] = line.match(/"verdict":\{[^}]*"probability_fake":([^,}]+)/);
+      return { label: report.verdict.label, probability };
+    });
+}
+
+/** Writes `contents` (name -> bytes) to files that end with the test; gives their paths. */
+export async function temporary(t, contents) {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'aware-test-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const files = Object.entries(contents).map(([name, bytes]) => [path.join(folder, name), bytes]);
+  await Promise.all(files.map(([file, bytes]) => writeFile(file, bytes)));
+  return files.map(([file]) => file);
+}

@@ -1,0 +1,123 @@
+//! Command line: one subcommand a purpose.
+
+use crate::bench::{BenchConfig, bench_page};
+use crate::project::Project;
+use crate::server::Server;
+use crate::{artifacts, demo, install, steps};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Everything around the code of AWARE")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install every tool that is missing.
+    Setup,
+    /// Build the program `aware` and the page (folder dist).
+    Build,
+    /// Serve the built page on this machine.
+    Serve(ServeArgs),
+    /// Install, build, judge the sample pictures, and serve the page.
+    Demo(DemoArgs),
+    /// Install what is missing and run every check and test.
+    Test(TestArgs),
+    /// Measure speed.
+    Bench(BenchArgs),
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    /// Port; 0 takes any free one.
+    #[arg(long, default_value_t = demo::PORT)]
+    port: u16,
+    /// Folder to serve, instead of dist.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// Judge a sample in a headless browser, compare with the program, and end.
+    #[arg(long, conflicts_with = "port")]
+    check: bool,
+    /// Port of the page; 0 takes any free one.
+    #[arg(long, default_value_t = demo::PORT)]
+    port: u16,
+}
+
+#[derive(Args)]
+struct TestArgs {
+    /// Run the other steps after a failed one.
+    #[arg(long)]
+    keep_going: bool,
+    /// Run this step only, and install nothing; may be repeated.
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Print the steps and end.
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Args)]
+struct BenchArgs {
+    #[command(subcommand)]
+    what: BenchTarget,
+}
+
+#[derive(Subcommand)]
+enum BenchTarget {
+    /// The engine in a headless browser, on a 256-pixel network with random weights.
+    Page(BenchPageArgs),
+}
+
+#[derive(Args)]
+struct BenchPageArgs {
+    /// Also write the results to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measured runs of each engine.
+    #[arg(long)]
+    runs: Option<u32>,
+}
+
+/// Parses the arguments, runs the command and gives its exit code.
+pub fn run() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    let project = Project::find()?;
+    match command {
+        Command::Setup => install::install_all(&project)?,
+        Command::Build => {
+            artifacts::build_program(&project)?;
+            artifacts::build_page(&project)?;
+        }
+        Command::Serve(args) => {
+            let server = Server::bind(&args.dir.unwrap_or(project.dist()), args.port)?;
+            println!("{}", server.url());
+            server.run()?;
+        }
+        Command::Demo(args) if args.check => demo::check(&project)?,
+        Command::Demo(args) => demo::show(&project, args.port)?,
+        Command::Test(args) if args.list => steps::list(),
+        Command::Test(args) => return steps::run(&project, &args.only, args.keep_going.into()),
+        Command::Bench(BenchArgs { what: BenchTarget::Page(args) }) => {
+            bench_page(&project, &BenchConfig { json: args.json, runs: args.runs })?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,24 @@
+//! `cargo xtask`: everything around the code, with one command each.
+//!
+//! * [`tools`]: the table of outside tools; [`install`] brings what is missing;
+//! * [`artifacts`]: sources -> program and page;
+//! * [`server`]: the page on this machine; [`browser`]: Chromium on it;
+//! * [`demo`], [`steps`] (`cargo xtask test`) and [`bench`] put them together;
+//! * [`project`] knows the paths, [`process`] runs the commands.
+
+mod cli;
+mod project;
+mod process;
+mod tools;
+mod install;
+mod system;
+mod artifacts;
+mod server;
+mod browser;
+mod demo;
+mod steps;
+mod bench;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,325 @@
+//! Serves the built page on this machine only, with the headers that it is meant to have.
+
+use anyhow::{Context, Result, anyhow, ensure};
+use std::fs::File;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use tiny_http::{Header, Method, Request, Response, StatusCode};
+
+/// Threads that answer; a browser asks for some files at once.
+const THREADS: usize = 4;
+
+/// What the page and its workers may do.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    img-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+    require-trusted-types-for 'script'; trusted-types aware; frame-ancestors 'none'";
+
+/// Sent with every answer. The policy is the one in the page's `meta` tag, and what a tag cannot say:
+/// a worker has only the policy that comes with its own script.
+const HEADERS: [(&str, &str); 7] = [
+    ("Content-Security-Policy", POLICY),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Embedder-Policy", "require-corp"),
+    ("Permissions-Policy", "camera=(self), microphone=(), geolocation=()"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    // A page that was just built must show.
+    ("Cache-Control", "no-cache"),
+];
+
+/// A server of one folder.
+pub struct Server {
+    http: Arc<tiny_http::Server>,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Server {
+    /// A server of `folder` on `port`, or on any free one if that is 0.
+    ///
+    /// # Errors
+    /// If the folder has no page or the port is taken.
+    pub fn bind(folder: &Path, port: u16) -> Result<Self> {
+        let context = || format!("there is no page in {}; run `cargo xtask build`", folder.display());
+        let root = folder.canonicalize().with_context(context)?;
+        ensure!(root.join("index.html").is_file(), context());
+        let http = tiny_http::Server::http(("127.0.0.1", port));
+        let http = http
+            .map_err(|error| anyhow!("cannot listen on port {port}: {error}; choose another with --port"))?;
+        let port = http.server_addr().to_ip().context("the server has no port")?.port();
+        Ok(Server { http: Arc::new(http), folder: root, port })
+    }
+
+    /// Where the page is.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// Answers until the program ends.
+    ///
+    /// # Errors
+    /// If a thread of the server dies.
+    pub fn run(self) -> Result<()> {
+        for thread in self.start() {
+            thread.join().map_err(|_| anyhow!("a thread of the server died"))?;
+        }
+        Ok(())
+    }
+
+    /// Answers in the background until the program ends.
+    pub fn start(&self) -> Vec<std::thread::JoinHandle<()>> {
+        let thread = |_| {
+            let (http, folder) = (Arc::clone(&self.http), self.folder.clone());
+            std::thread::spawn(move || {
+                while let Ok(request) = http.recv() {
+                    answer(request, &folder);
+                }
+            })
+        };
+        (0..THREADS).map(thread).collect()
+    }
+}
+
+fn answer(request: Request, folder: &Path) {
+    let is_read = matches!(request.method(), Method::Get | Method::Head);
+    let file =
+        resolve(folder, request.url()).and_then(|path| Some((File::open(&path).ok()?, content_type(&path))));
+    // Whoever asked may be gone already; that is no error of the server's.
+    let _ = match file {
+        _ if !is_read => {
+            request.respond(with_headers(text(405, "only GET and HEAD\n"), &[("Allow", "GET, HEAD")]))
+        }
+        None => request.respond(with_headers(text(404, "there is no such file\n"), &[])),
+        Some((file, kind)) => {
+            request.respond(with_headers(Response::from_file(file), &[("Content-Type", kind)]))
+        }
+    };
+}
+
+fn text(status: u16, text: &str) -> Response<std::io::Cursor<Vec<u8>>> {
+    Response::from_string(text).with_status_code(StatusCode(status))
+}
+
+fn with_headers<R: std::io::Read>(mut response: Response<R>, more: &[(&str, &str)]) -> Response<R> {
+    for (name, value) in HEADERS.iter().chain(more) {
+        // All of them are constants of this file.
+        if let Ok(header) = Header::from_bytes(*name, *value) {
+            response.add_header(header);
+        }
+    }
+    response
+}
+
+/// The file in `folder` that `url` means; none for everything outside, hidden or odd.
+///
+/// `folder` is canonical, so that a link out of it is seen.
+fn resolve(folder: &Path, url: &str) -> Option<PathBuf> {
+    let path = url.split(['?', '#']).next()?.strip_prefix('/')?;
+    let path = percent_decode(path)?;
+    let path = if path.is_empty() || path.ends_with('/') { path + "index.html" } else { path };
+    let odd = |c: char| c.is_control() || matches!(c, '\\' | ':');
+    let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(odd);
+    if !path.split('/').all(plain) {
+        return None;
+    }
+    let names_only = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
+    let found = folder.join(&path).canonicalize().ok().filter(|_| names_only)?;
+    (found.starts_with(folder) && found.is_file()).then_some(found)
+}
+
+/// `text` with %XX replaced; none if that is wrong or no UTF-8.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (digits, tail) = rest.split_at_checked(2)?;
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        bytes.push((digit(digits[0])? * 16 + digit(digits[1])?) as u8);
+        rest = tail;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn content_type(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()).unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "wasm" => "application/wasm",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "md" | "txt" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    #[test]
+    fn the_policy_is_the_pages_own() {
+        let page = include_str!("../../index.html");
+        let own = POLICY.strip_suffix("; frame-ancestors 'none'").unwrap();
+        assert!(page.contains(&format!("content=\"{own}\"")), "index.html has another policy than {own:?}");
+    }
+
+    /// A site with a secret beside it, removed at the end.
+    struct Site {
+        parent: PathBuf,
+    }
+
+    impl Site {
+        fn new(name: &str) -> Self {
+            let parent = std::env::temp_dir().join(format!("aware-server-{name}-{}", std::process::id()));
+            for (file, content) in [
+                ("secret.txt", "secret"),
+                ("site2/secret.txt", "secret"),
+                ("site/index.html", "<title>page</title>"),
+                ("site/app.wasm", "\0asm"),
+                ("site/models/a b.json", "{}"),
+                ("site/.hidden", "secret"),
+            ] {
+                let path = parent.join(file);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, content).unwrap();
+            }
+            #[cfg(unix)]
+            std::os::unix::fs::symlink(parent.join("secret.txt"), parent.join("site/link.txt")).unwrap();
+            Site { parent }
+        }
+
+        fn folder(&self) -> PathBuf {
+            self.parent.join("site").canonicalize().unwrap()
+        }
+    }
+
+    impl Drop for Site {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.parent);
+        }
+    }
+
+    #[test]
+    fn urls_name_files_of_the_folder() {
+        let site = Site::new("good");
+        for (url, want) in [
+            ("/", "index.html"),
+            ("/?x=1#y", "index.html"),
+            ("/index.html", "index.html"),
+            ("/app.wasm?v=2", "app.wasm"),
+            ("/models/a%20b.json", "models/a b.json"),
+        ] {
+            assert_eq!(resolve(&site.folder(), url), Some(site.folder().join(want)), "{url}");
+        }
+    }
+
+    #[test]
+    fn hostile_urls_name_nothing() {
+        let site = Site::new("bad");
+        for url in [
+            "",
+            "*",
+            "secret.txt",
+            "http://127.0.0.1/index.html",
+            "/..",
+            "/../secret.txt",
+            "/../site2/secret.txt",
+            "/models/../../secret.txt",
+            "/%2e%2e/secret.txt",
+            "/%2E%2E%2Fsecret.txt",
+            "/..%2fsecret.txt",
+            "/..\\secret.txt",
+            "/..%5csecret.txt",
+            "//etc/passwd",
+            "/%2fetc/passwd",
+            "/%00",
+            "/index.html%00.png",
+            "/index.html/",
+            "/./index.html",
+            "/models",
+            "/models/",
+            "/models//a%20b.json",
+            "/.hidden",
+            "/link.txt",
+            "/%",
+            "/%2",
+            "/%zz",
+            "/%ff%fe",
+            "/C:/x",
+            "/index.html:stream",
+            "/nothing",
+            "/%252e%252e/secret.txt",
+        ] {
+            assert_eq!(resolve(&site.folder(), url), None, "{url}");
+        }
+        assert_eq!(resolve(&site.folder(), &format!("/{}", "a/".repeat(100_000))), None);
+    }
+
+    /// The raw answer to a raw request.
+    fn ask(server: &Server, request: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        write!(stream, "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[test]
+    fn answers_carry_status_type_and_headers() {
+        let site = Site::new("http");
+        let server = Server::bind(&site.folder(), 0).unwrap();
+        server.start();
+        struct Case {
+            request: &'static str,
+            status: &'static str,
+            contains: &'static str,
+        }
+        for Case { request, status, contains } in [
+            Case { request: "GET /", status: "200", contains: "Content-Type: text/html; charset=utf-8" },
+            Case { request: "GET /", status: "200", contains: "<title>page</title>" },
+            Case { request: "GET /app.wasm", status: "200", contains: "Content-Type: application/wasm" },
+            Case { request: "HEAD /index.html", status: "200", contains: "Content-Length: 19" },
+            Case { request: "GET /../secret.txt", status: "404", contains: "no such file" },
+            Case { request: "GET /%2e%2e/secret.txt", status: "404", contains: "no such file" },
+            Case { request: "GET /none", status: "404", contains: "no such file" },
+            Case { request: "POST /", status: "405", contains: "Allow: GET, HEAD" },
+            Case { request: "DELETE /index.html", status: "405", contains: "only GET and HEAD" },
+        ] {
+            let answer = ask(&server, request);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+            assert!(answer.contains(contains), "{request} without {contains:?}: {answer}");
+            assert!(!answer.ends_with("secret"), "{request}: {answer}");
+            for (name, value) in HEADERS {
+                assert!(
+                    answer.contains(&format!("{name}: {value}\r\n")),
+                    "{request} without {name}: {answer}"
+                );
+            }
+            assert_eq!(answer.matches("Content-Type:").count(), 1, "{answer}");
+        }
+        assert!(!ask(&server, "HEAD /index.html").contains("<title>"));
+    }
+
+    #[test]
+    fn a_folder_without_a_page_is_refused() {
+        let site = Site::new("none");
+        for folder in ["site/models", "nowhere"] {
+            let refused = Server::bind(&site.parent.join(folder), 0).err().unwrap();
+            assert!(format!("{refused:#}").contains("cargo xtask build"), "{refused:#}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `cargo xtask test`: every check of the project, one named step each.
+//!
+//! All steps build into one target folder, native code with the release profile and the page with its own
+//! profile: what one has built, the next one takes.
+
+use crate::process::{LONG, run_shown};
+use crate::project::Project;
+use crate::server::Server;
+use crate::{artifacts, browser, install};
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// Crates that are made for this machine; the others are made for browsers.
+const NATIVE: [&str; 6] = ["-p", "engine", "-p", "trainer", "-p", "xtask"];
+const WASM: [&str; 2] = ["--target", "wasm32-unknown-unknown"];
+
+/// What to do after a failed step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Run no other step.
+    Stop,
+    /// Run the others all the same.
+    KeepGoing,
+}
+
+impl From<bool> for OnFailure {
+    fn from(keep_going: bool) -> Self {
+        if keep_going { OnFailure::KeepGoing } else { OnFailure::Stop }
+    }
+}
+
+/// One check.
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Project) -> Result<()>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "tools", about: "install what is missing", run: install::install_all },
+    Step { name: "format", about: "rustfmt changes nothing", run: format },
+    Step { name: "clippy", about: "no warning in the native crates", run: clippy },
+    Step { name: "clippy-wasm", about: "no warning in the page's crates", run: clippy_wasm },
+    Step { name: "rust", about: "tests of engine, trainer and xtask on this machine", run: rust },
+    Step { name: "web", about: "unit tests of the page on this machine", run: web },
+    Step { name: "wasm", about: "tests of the engine as WebAssembly", run: wasm },
+    Step { name: "build", about: "program and page", run: build },
+    Step { name: "browser", about: "tests of the page in headless Chromium", run: browser },
+    Step { name: "onnx", about: "checks of the networks by onnx and onnxruntime", run: onnx },
+];
+
+/// Prints the steps.
+pub fn list() {
+    STEPS.iter().for_each(|step| println!("{:12} {}", step.name, step.about));
+}
+
+/// Runs all steps, or those of `only`; the last line counts them.
+///
+/// # Errors
+/// If `only` names no step. A failed step is no error, but an exit code.
+pub fn run(project: &Project, only: &[String], on_failure: OnFailure) -> Result<ExitCode> {
+    for name in only {
+        ensure!(
+            STEPS.iter().any(|step| step.name == name),
+            "there is no step {name:?}; see `cargo xtask test --list`"
+        );
+    }
+    let chosen = STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name));
+    let (mut passed, mut failed) = (0, 0);
+    for step in chosen {
+        println!("== {}: {}", step.name, step.about);
+        let started = Instant::now();
+        let result = (step.run)(project);
+        let seconds = started.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => {
+                passed += 1;
+                println!("== {} passed in {seconds:.1} s\n", step.name);
+            }
+            Err(error) => {
+                failed += 1;
+                println!("== {} FAILED in {seconds:.1} s: {error:#}\n", step.name);
+                if on_failure == OnFailure::Stop {
+                    break;
+                }
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn cargo(project: &Project, arguments: &[&[&str]]) -> Result<()> {
+    run_shown(project.cargo().args(arguments.concat()), LONG)
+}
+
+fn format(project: &Project) -> Result<()> {
+    cargo(project, &[&["fmt", "--all", "--check"]])
+}
+
+fn clippy(project: &Project) -> Result<()> {
+    cargo(project, &[&["clippy", "--release", "--all-targets"], &NATIVE, &["--", "-D", "warnings"]])
+}
+
+fn clippy_wasm(project: &Project) -> Result<()> {
+    // The profile with which Trunk builds: both take the same procedural macros.
+    let crates = ["-p", "web", "-p", WGPU];
+    cargo(project, &[&["clippy", "--profile", "web"], &WASM, &crates, &["--", "-D", "warnings"]])
+}
+
+/// web/wgpu-compat; the version tells it from the real one.
+const WGPU: &str = "wgpu@0.16.99";
+
+fn rust(project: &Project) -> Result<()> {
+    cargo(project, &[&["test", "--release", "--no-fail-fast"], &NATIVE])
+}
+
+fn web(project: &Project) -> Result<()> {
+    cargo(project, &[&["test", "--release", "-p", "web", "--lib"]])
+}
+
+fn wasm(project: &Project) -> Result<()> {
+    cargo(project, &[&["test", "--release", "--no-fail-fast"], &WASM, &["-p", "engine", "--tests"]])
+}
+
+fn build(project: &Project) -> Result<()> {
+    artifacts::build_program(project)?;
+    artifacts::build_page(project)
+}
+
+fn browser(project: &Project) -> Result<()> {
+    let tests = browser_tests(project)?;
+    let server = Server::bind(&project.dist(), 0)?;
+    server.start();
+    let mut node = project.command("node");
+    // One browser at a time: two starve each other's time limits on small machines.
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(&tests);
+    // Each test finds the same program, page and browser.
+    node.env("AWARE_URL", server.url()).env("AWARE_BIN", project.aware());
+    node.env("AWARE_CHROMIUM", browser::chromium(project)?);
+    run_shown(&mut node, LONG)
+}
+
+/// The test files, by name: a folder as argument means something else to each version of node.
+fn browser_tests(project: &Project) -> Result<Vec<PathBuf>> {
+    let folder = project.web().join("tests");
+    let context = || format!("cannot list {}", folder.display());
+    let entries = std::fs::read_dir(&folder).with_context(context)?;
+    let files = entries.map(|entry| Ok(entry.with_context(context)?.path())).collect::<Result<Vec<_>>>()?;
+    let is_test = |path: &PathBuf| path.to_string_lossy().ends_with(".test.mjs");
+    let mut tests: Vec<PathBuf> = files.into_iter().filter(is_test).collect();
+    tests.sort();
+    ensure!(!tests.is_empty(), "{} holds no file NAME.test.mjs", folder.display());
+    Ok(tests)
+}
+
+fn onnx(project: &Project) -> Result<()> {
+    let mut check = python(project, "tools/check_onnx.py");
+    check.arg("--aware").arg(project.aware());
+    run_shown(&mut check, LONG)
+}
+
+/// A script in the Python environment, which writes nothing beside it.
+fn python(project: &Project, script: &str) -> Command {
+    let mut command = project.command(project.python());
+    command.args(["-B", script]);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+}
