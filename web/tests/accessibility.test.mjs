@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { after, test } from 'node:test';
-import { SAMPLES, fixture, judge, open, outcome, reached, visit } from './site.mjs';
+import { after } from 'node:test';
+import { SAMPLES, fixture, judge, open, outcome, reached, test, visit } from './site.mjs';
 
 const site = await open(after);
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

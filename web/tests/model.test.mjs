@@ -1,8 +1,8 @@
 // A model that is not the right one judges nothing, and a worker that dies is replaced.
 
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
-import { fixture, judge, open, outcome, reached, visit } from './site.mjs';
+import { after } from 'node:test';
+import { fixture, judge, open, outcome, reached, test, visit } from './site.mjs';
 
 const site = await open(after);
 

@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { crc32 } from './crc32.mjs';
-import { aware, fixture, forget, judge, noProgram, open, outcome, temporary, visit } from './site.mjs';
+import { aware, fixture, forget, judge, noProgram, open, outcome, temporary, test, visit } from './site.mjs';
 
 const site = await open(after);
 

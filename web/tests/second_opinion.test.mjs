@@ -1,8 +1,8 @@
 // wonnx on WebGPU says the same as the engine, or says why it says nothing; the verdict stays in any case.
 
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
-import { SAMPLES, WEBGPU_FLAGS, fixture, judge, open, outcome, sample, visit } from './site.mjs';
+import { after } from 'node:test';
+import { SAMPLES, WEBGPU_FLAGS, fixture, judge, open, outcome, sample, test, visit } from './site.mjs';
 
 const withWebgpu = await open(after, WEBGPU_FLAGS);
 const withoutWebgpu = await open(after);

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { test as nodeTest } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { serve } from './serve.mjs';
@@ -30,6 +31,10 @@ const FLAGS = [
   '--disable-sync',
 ];
 export const WEBGPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+
+/** A test that fails after two minutes, instead of never; a slow one takes twelve seconds. */
+export const test = (name, options, body) =>
+  body ? nodeTest(name, { timeout: 120_000, ...options }, body) : nodeTest(name, { timeout: 120_000 }, options);
 
 /** Starts browser and site; `after` ends them, the test file's own `after`. */
 export async function open(after, flags = []) {

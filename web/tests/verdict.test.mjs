@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { after, test } from 'node:test';
-import { SAMPLES, aware, fixture, forget, judge, noProgram, open, outcome, reached, sample, visit } from './site.mjs';
+import { after } from 'node:test';
+import { SAMPLES, aware, fixture, forget, judge, noProgram, open, outcome, reached, sample, test, visit } from './site.mjs';
 
 const site = await open(after);
 

@@ -6,9 +6,6 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use tiny_http::{Header, Method, Request, Response, StatusCode};
 
-/// Threads that answer; a browser asks for some files at once.
-const THREADS: usize = 4;
-
 /// What the page and its workers may do.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -58,25 +55,22 @@ impl Server {
     /// Answers until the program ends.
     ///
     /// # Errors
-    /// If a thread of the server dies.
+    /// If the thread of the server dies.
     pub fn run(self) -> Result<()> {
-        for thread in self.start() {
-            thread.join().map_err(|_| anyhow!("a thread of the server died"))?;
-        }
-        Ok(())
+        self.start().join().map_err(|_| anyhow!("the thread of the server died"))
     }
 
     /// Answers in the background until the program ends.
-    pub fn start(&self) -> Vec<std::thread::JoinHandle<()>> {
-        let thread = |_| {
-            let (http, folder) = (Arc::clone(&self.http), self.folder.clone());
-            std::thread::spawn(move || {
-                while let Ok(request) = http.recv() {
-                    answer(request, &folder);
-                }
-            })
-        };
-        (0..THREADS).map(thread).collect()
+    ///
+    /// Each request gets a thread: one that asks and then does not read holds up nobody else.
+    pub fn start(&self) -> std::thread::JoinHandle<()> {
+        let (http, folder) = (Arc::clone(&self.http), self.folder.clone());
+        std::thread::spawn(move || {
+            while let Ok(request) = http.recv() {
+                let folder = folder.clone();
+                std::thread::spawn(move || answer(request, &folder));
+            }
+        })
     }
 }
 
@@ -312,6 +306,24 @@ mod tests {
             assert_eq!(answer.matches("Content-Type:").count(), 1, "{answer}");
         }
         assert!(!ask(&server, "HEAD /index.html").contains("<title>"));
+    }
+
+    #[test]
+    fn who_does_not_read_holds_up_nobody() {
+        let site = Site::new("stalled");
+        // More than the sockets between us buffer.
+        std::fs::write(site.folder().join("large.bin"), vec![0; 32 << 20]).unwrap();
+        let server = Server::bind(&site.folder(), 0).unwrap();
+        server.start();
+        let stalled = |_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+            write!(stream, "GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+            stream
+        };
+        let stalled: Vec<TcpStream> = (0..20).map(stalled).collect();
+        assert!(ask(&server, "GET /").starts_with("HTTP/1.1 200 "));
+        drop(stalled);
     }
 
     #[test]
