@@ -6,8 +6,8 @@
 use engine::runtime::onnx;
 use engine::runtime::plan::Plan;
 use engine::runtime::proto::{
-    DimensionProto, FLOAT, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    ATTRIBUTE_FLOAT, ATTRIBUTE_INT, AttributeProto, DimensionProto, FLOAT, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use engine::{ModelError, Session, Tensor};
 use prost::Message;
@@ -177,6 +177,76 @@ fn one_constant_in_many_nodes_does_not_multiply_its_memory() {
 fn work_without_multiplications_is_bounded_too() {
     // Each of these nodes walks over 16 million elements: hours for a run.
     assert_too_large(&chain("Relu", 40_000, &[1, 1, 4096, 4096], Vec::new()));
+}
+
+#[test]
+fn an_empty_file_is_called_empty() {
+    let refused = Session::load(&[]).err().unwrap();
+    assert!(matches!(&refused, ModelError::Decode { detail } if detail.contains("empty")), "{refused}");
+}
+
+/// Gemm with a flattened input of two values; `attributes` decide.
+fn gemm(attributes: Vec<AttributeProto>) -> Vec<u8> {
+    let constant = |name: &str, dims: &[i64]| TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type: FLOAT,
+        float_data: vec![1.0; dims.iter().product::<i64>() as usize],
+        ..TensorProto::default()
+    };
+    let node = |operator: &str, inputs: &[&str], output: &str, attribute| NodeProto {
+        input: inputs.iter().map(|&name| name.into()).collect(),
+        output: vec![output.into()],
+        op_type: operator.into(),
+        attribute,
+        ..NodeProto::default()
+    };
+    let graph = GraphProto {
+        node: vec![
+            node("Flatten", &["x"], "flat", Vec::new()),
+            node("Gemm", &["flat", "weight", "bias"], "y", attributes),
+        ],
+        input: vec![float_value("x", &[1, 2, 1, 1])],
+        output: vec![float_value("y", &[1, 2])],
+        initializer: vec![constant("weight", &[2, 2]), constant("bias", &[2])],
+        ..GraphProto::default()
+    };
+    model(graph).encode_to_vec()
+}
+
+#[test]
+fn attributes_of_another_type_or_given_twice_are_refused() {
+    let turned =
+        AttributeProto { name: "transB".into(), i: 1, r#type: ATTRIBUTE_INT, ..AttributeProto::default() };
+    let as_float = AttributeProto { f: 1.0, i: 0, r#type: ATTRIBUTE_FLOAT, ..turned.clone() };
+    Session::load(&gemm(vec![turned.clone()])).unwrap();
+    for (attributes, word) in [(vec![as_float], "type"), (vec![turned.clone(), turned], "twice")] {
+        let refused = Session::load(&gemm(attributes)).err().unwrap();
+        assert!(refused.to_string().contains(word), "{refused}");
+    }
+}
+
+#[test]
+fn an_operator_set_that_is_named_twice_is_refused() {
+    let mut twice = ModelProto::decode(&gemm(Vec::new())[..]).unwrap();
+    twice.opset_import.push(OperatorSetIdProto { domain: "ai.onnx".into(), version: 17 });
+    let refused = Session::load(&twice.encode_to_vec()).err().unwrap();
+    assert!(refused.to_string().contains("twice"), "{refused}");
+}
+
+#[test]
+fn clip_may_leave_out_its_lower_bound() {
+    let upper = TensorProto {
+        name: "upper".into(),
+        data_type: FLOAT,
+        float_data: vec![6.0],
+        ..TensorProto::default()
+    };
+    let mut clip = ModelProto::decode(&chain("Clip", 1, &[1, 3, 1, 1], vec![upper])[..]).unwrap();
+    clip.graph.as_mut().unwrap().node[0].input = vec!["v0".into(), String::new(), "upper".into()];
+    let mut session = Session::load(&clip.encode_to_vec()).unwrap();
+    let output = session.run(&Tensor::from_vec(vec![1, 3, 1, 1], vec![-9.0, 2.0, 9.0])).unwrap();
+    assert_eq!(output.values(), [-9.0, 2.0, 6.0]);
 }
 
 /// A file of `count` nodes in a row that keep `shape`; each also reads all of `constants`.

@@ -2,7 +2,10 @@
 
 use super::error::ModelError;
 use super::graph::{ConvAttributes, Graph, Node, Op, ValueId};
-use super::proto::{AttributeProto, FLOAT, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use super::proto::{
+    ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, ATTRIBUTE_STRING, AttributeProto, FLOAT, GraphProto,
+    ModelProto, NodeProto, TensorProto, ValueInfoProto,
+};
 use super::shape::{MAX_ELEMENTS, checked_elements};
 use crate::tensor::Tensor;
 use prost::Message;
@@ -20,6 +23,10 @@ const OPSETS: std::ops::RangeInclusive<i64> = 11..=21;
 /// # Errors
 /// Any [`ModelError`] but [`ModelError::Input`].
 pub fn parse(bytes: &[u8]) -> Result<Graph, ModelError> {
+    // It would decode, to a model of nothing.
+    if bytes.is_empty() {
+        return Err(ModelError::Decode { detail: "the file is empty".into() });
+    }
     if bytes.len() > MAX_BYTES {
         return Err(ModelError::TooLarge {
             what: format!("a file of {} bytes", bytes.len()),
@@ -53,8 +60,11 @@ fn check_versions(model: &ModelProto) -> Result<(), ModelError> {
     if !model.functions.is_empty() {
         return Err(wrong("it defines functions of its own, which are not supported"));
     }
-    let opset = model.opset_import.iter().find(|set| is_standard(&set.domain));
-    let version = opset.map_or(0, |set| set.version);
+    let mut opsets = model.opset_import.iter().filter(|set| is_standard(&set.domain));
+    let version = opsets.next().map_or(0, |set| set.version);
+    if opsets.next().is_some() {
+        return Err(wrong("it names the standard operator set twice"));
+    }
     if !OPSETS.contains(&version) {
         return Err(wrong(format!("it needs operator set {version}, supported are {OPSETS:?}")));
     }
@@ -141,17 +151,20 @@ fn typed_node(
         let operator = format!("{}.{}", proto.domain, proto.op_type);
         return Err(ModelError::Operator { node: node.name, operator });
     }
-    for input in &proto.input {
-        let value =
-            names.find(input).ok_or_else(|| node.error(format!("nothing makes its input {input:?}")))?;
-        node.inputs.push(value);
-    }
     node.output = names.find(&proto.output[0]).ok_or_else(|| node.error("its output has no number"))?;
+    // An empty name stands for an optional input that is not given.
+    let given = proto.input.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
+    let inputs = &proto.input[..given];
+    let find =
+        |name: &str| names.find(name).ok_or_else(|| node.error(format!("nothing makes its input {name:?}")));
+    // The bounds of Clip are no data, and the lower one may be left out before the upper one.
+    let data = if proto.op_type == "Clip" { &inputs[..given.min(1)] } else { inputs };
+    let data = data.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
     let arity = |range: std::ops::RangeInclusive<usize>| {
-        if range.contains(&proto.input.len()) {
+        if range.contains(&inputs.len()) {
             return Ok(());
         }
-        Err(node.error(format!("{} has {} inputs, expected {range:?}", proto.op_type, proto.input.len())))
+        Err(node.error(format!("{} has {} inputs, expected {range:?}", proto.op_type, inputs.len())))
     };
     let attributes = Attributes { node: &node, attributes: &proto.attribute };
     let op = match proto.op_type.as_str() {
@@ -167,9 +180,9 @@ fn typed_node(
         "Clip" => {
             arity(1..=3)?;
             attributes.check(&[])?;
-            let bound = |index: usize, absent: f32| match node.inputs.get(index) {
+            let bound = |index: usize, absent: f32| match inputs.get(index).filter(|name| !name.is_empty()) {
                 None => Ok(absent),
-                Some(value) => match constants.get(value).map(Tensor::values) {
+                Some(name) => match constants.get(&find(name)?).map(Tensor::values) {
                     Some(&[bound]) if !bound.is_nan() => Ok(bound),
                     _ => Err(node.error("its bounds must be constant numbers")),
                 },
@@ -202,17 +215,14 @@ fn typed_node(
         }
         other => return Err(ModelError::Operator { node: node.name, operator: other.into() }),
     };
-    if matches!(op, Op::Clip { .. }) {
-        node.inputs.truncate(1);
-    }
-    node.op = op;
+    (node.op, node.inputs) = (op, data);
     Ok(node)
 }
 
 fn conv_attributes(attributes: &Attributes) -> Result<ConvAttributes, ModelError> {
     attributes.check(&["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"])?;
     let node = attributes.node;
-    if attributes.find("auto_pad").is_some_and(|a| a.s != b"NOTSET" && !a.s.is_empty()) {
+    if attributes.find("auto_pad", ATTRIBUTE_STRING)?.is_some_and(|a| a.s != b"NOTSET" && !a.s.is_empty()) {
         return Err(node.error("auto_pad is not supported; write the pads out"));
     }
     if attributes.ints("dilations", [1, 1])? != [1, 1] {
@@ -241,9 +251,12 @@ struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    /// Refuses attributes that are not in `known`, and subgraphs.
+    /// Refuses attributes that are not in `known` or come twice, and subgraphs.
     fn check(&self, known: &[&str]) -> Result<(), ModelError> {
-        for attribute in self.attributes {
+        for (index, attribute) in self.attributes.iter().enumerate() {
+            if self.attributes[..index].iter().any(|earlier| earlier.name == attribute.name) {
+                return Err(self.node.error(format!("attribute {:?} is given twice", attribute.name)));
+            }
             if !attribute.g.is_empty() || !attribute.graphs.is_empty() {
                 return Err(self.node.error("subgraphs are not supported"));
             }
@@ -254,12 +267,19 @@ impl Attributes<'_> {
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Option<&AttributeProto> {
-        self.attributes.iter().find(|attribute| attribute.name == name)
+    /// The attribute `name`, which must hold a value of the type `wanted`: the fields of the others read as 0.
+    fn find(&self, name: &str, wanted: i32) -> Result<Option<&AttributeProto>, ModelError> {
+        let found = self.attributes.iter().find(|attribute| attribute.name == name);
+        match found {
+            Some(AttributeProto { r#type, .. }) if *r#type != wanted => {
+                Err(self.node.error(format!("attribute {name:?} has the type {}, expected {wanted}", r#type)))
+            }
+            _ => Ok(found),
+        }
     }
 
     fn int(&self, name: &str, absent: i64) -> Result<i64, ModelError> {
-        Ok(self.find(name).map_or(absent, |attribute| attribute.i))
+        Ok(self.find(name, ATTRIBUTE_INT)?.map_or(absent, |attribute| attribute.i))
     }
 
     fn require_int(&self, name: &str, absent: i64, wanted: i64) -> Result<(), ModelError> {
@@ -271,7 +291,7 @@ impl Attributes<'_> {
     }
 
     fn require_float(&self, name: &str, wanted: f32) -> Result<(), ModelError> {
-        match self.find(name) {
+        match self.find(name, ATTRIBUTE_FLOAT)? {
             Some(attribute) if attribute.f != wanted => {
                 Err(self.node.error(format!("{name} is {}, supported is {wanted}", attribute.f)))
             }
@@ -282,7 +302,7 @@ impl Attributes<'_> {
     /// `N` sizes that a convolution may have.
     fn ints<const N: usize>(&self, name: &str, absent: [usize; N]) -> Result<[usize; N], ModelError> {
         const LIMIT: i64 = 4096;
-        let Some(attribute) = self.find(name) else { return Ok(absent) };
+        let Some(attribute) = self.find(name, ATTRIBUTE_INTS)? else { return Ok(absent) };
         let sizes: Option<Vec<usize>> = attribute
             .ints
             .iter()

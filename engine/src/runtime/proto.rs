@@ -128,6 +128,8 @@ pub struct AttributeProto {
 pub const ATTRIBUTE_FLOAT: i32 = 1;
 /// `AttributeProto.AttributeType.INT`
 pub const ATTRIBUTE_INT: i32 = 2;
+/// `AttributeProto.AttributeType.STRING`
+pub const ATTRIBUTE_STRING: i32 = 3;
 /// `AttributeProto.AttributeType.INTS`
 pub const ATTRIBUTE_INTS: i32 = 7;
 
