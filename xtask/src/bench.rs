@@ -1,10 +1,11 @@
-//! `cargo xtask bench page`: how fast the engine is in a browser.
+//! `cargo xtask bench`: how fast the engine is in a browser, and how fast a network learns.
 
 use crate::browser;
 use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// Cargo's profile of the page: what is measured is what is shipped.
 const PROFILE: &str = "web";
@@ -15,6 +16,19 @@ pub struct BenchConfig {
     pub json: Option<PathBuf>,
     /// Measured runs of each engine.
     pub runs: Option<u32>,
+}
+
+impl BenchConfig {
+    fn append_to(&self, command: &mut Command) -> Result<()> {
+        if let Some(json) = &self.json {
+            // Named from where the user is, while the command runs in the root.
+            command.arg("--json").arg(std::path::absolute(json)?);
+        }
+        if let Some(runs) = self.runs {
+            command.arg("--runs").arg(runs.to_string());
+        }
+        Ok(())
+    }
 }
 
 /// Exports a 256-pixel network, builds the benchmark page, and runs it in headless Chromium.
@@ -42,12 +56,19 @@ pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
     let mut node = project.command("node");
     node.arg("web/bench/run.mjs").arg(&model).arg("--engine").arg(&page);
     node.env("AWARE_CHROMIUM", browser::chromium(project)?);
-    if let Some(json) = &config.json {
-        // Named from where the user is, while the script runs in the root.
-        node.arg("--json").arg(std::path::absolute(json)?);
-    }
-    if let Some(runs) = config.runs {
-        node.arg("--runs").arg(runs.to_string());
-    }
+    config.append_to(&mut node)?;
     run_shown(&mut node, LONG)
+}
+
+/// A training step on our operations and on stock candle's, in turns.
+///
+/// # Errors
+/// If the build or the benchmark itself fails.
+pub fn bench_train(project: &Project, config: &BenchConfig) -> Result<()> {
+    let mut example = project.cargo();
+    example.args(["run", "--release", "-p", "trainer", "--example", "bench_train", "--"]);
+    config.append_to(&mut example)?;
+    // As `aware` has it: candle's own pool spins, which slows down both sides on few cores.
+    example.env("CANDLE_NUM_THREADS", "1");
+    run_shown(&mut example, LONG)
 }

@@ -1,6 +1,6 @@
 //! Command line: one subcommand a purpose.
 
-use crate::bench::{BenchConfig, bench_page};
+use crate::bench::{BenchConfig, bench_page, bench_train};
 use crate::project::Project;
 use crate::server::Server;
 use crate::{artifacts, demo, install, steps};
@@ -74,17 +74,25 @@ struct BenchArgs {
 #[derive(Subcommand)]
 enum BenchTarget {
     /// The engine in a headless browser, on a 256-pixel network with random weights.
-    Page(BenchPageArgs),
+    Page(BenchArguments),
+    /// A training step beside stock candle.
+    Train(BenchArguments),
 }
 
 #[derive(Args)]
-struct BenchPageArgs {
+struct BenchArguments {
     /// Also write the results to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Measured runs of each engine.
+    /// Measured runs of each side.
     #[arg(long)]
     runs: Option<u32>,
+}
+
+impl BenchArguments {
+    fn config(self) -> BenchConfig {
+        BenchConfig { json: self.json, runs: self.runs }
+    }
 }
 
 /// Parses the arguments, runs the command and gives its exit code.
@@ -115,9 +123,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Demo(args) => demo::show(&project, args.port)?,
         Command::Test(args) if args.list => steps::list(),
         Command::Test(args) => return steps::run(&project, &args.only, args.keep_going.into()),
-        Command::Bench(BenchArgs { what: BenchTarget::Page(args) }) => {
-            bench_page(&project, &BenchConfig { json: args.json, runs: args.runs })?;
-        }
+        Command::Bench(BenchArgs { what }) => match what {
+            BenchTarget::Page(args) => bench_page(&project, &args.config())?,
+            BenchTarget::Train(args) => bench_train(&project, &args.config())?,
+        },
     }
     Ok(ExitCode::SUCCESS)
 }
