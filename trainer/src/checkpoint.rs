@@ -1,5 +1,6 @@
 //! A run's state in one safetensors file: weights, optimiser, progress, configuration.
 
+use crate::average::Average;
 use crate::config::RunConfig;
 use crate::files::write_whole;
 use crate::optimizer::AdamW;
@@ -23,6 +24,12 @@ pub struct Progress {
     pub config: RunConfig,
     /// Epochs that are done.
     pub epochs_done: u64,
+    /// Steps of the epoch after those that are done too.
+    #[serde(default)]
+    pub steps_done: u64,
+    /// Sum of the losses of these steps.
+    #[serde(default)]
+    pub loss_sum: f64,
     /// Epoch of the best validation AUC, counted from 1.
     pub best_epoch: u64,
     /// Best validation AUC so far.
@@ -31,19 +38,32 @@ pub struct Progress {
     pub git_commit: Option<String>,
 }
 
-/// Writes the network and, for resuming, the optimiser.
+/// What a run needs beside the network to go on.
+#[derive(Clone, Copy)]
+pub struct Training<'a> {
+    /// The optimiser.
+    pub optimizer: &'a AdamW,
+    /// The average, if there is one.
+    pub average: Option<&'a Average>,
+}
+
+/// Writes the network and, for resuming, what else trains it.
 ///
 /// # Errors
 /// If the file cannot be written whole; the one before it then stays.
-pub fn save(path: &Path, variables: &VarMap, optimizer: Option<&AdamW>, progress: &Progress) -> Result<()> {
+pub fn save(path: &Path, variables: &VarMap, training: Option<Training>, progress: &Progress) -> Result<()> {
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
     for (name, variable) in lock(variables).iter() {
         tensors.insert(format!("network.{name}"), variable.as_tensor().clone());
     }
-    if let Some(optimizer) = optimizer {
-        tensors.extend(
-            optimizer.state()?.into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)),
-        );
+    let mut add = |group: &str, state: HashMap<String, Tensor>| {
+        tensors.extend(state.into_iter().map(|(name, tensor)| (format!("{group}.{name}"), tensor)));
+    };
+    if let Some(Training { optimizer, average }) = training {
+        add("optimizer", optimizer.state()?);
+        if let Some(average) = average {
+            add("average", average.state()?);
+        }
     }
     let metadata = HashMap::from([(PROGRESS_KEY.to_owned(), serde_json::to_string(progress)?)]);
     let bytes =
@@ -108,11 +128,23 @@ impl Checkpoint {
     /// # Errors
     /// If the checkpoint has none, or one of another network.
     pub fn restore_optimizer(&self, optimizer: &mut AdamW) -> Result<()> {
+        Ok(optimizer.restore(&self.group("optimizer."))?)
+    }
+
+    /// Sets the average's state.
+    ///
+    /// # Errors
+    /// If the checkpoint has none, or one of another network.
+    pub fn restore_average(&self, average: &mut Average) -> Result<()> {
+        Ok(average.restore(&self.group("average."))?)
+    }
+
+    /// The tensors whose names begin with `prefix`, without it.
+    fn group(&self, prefix: &str) -> HashMap<String, Tensor> {
         let own = |(name, tensor): (&String, &Tensor)| {
-            Some((name.strip_prefix("optimizer.")?.to_owned(), tensor.clone()))
+            Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
         };
-        optimizer.restore(&self.tensors.iter().filter_map(own).collect())?;
-        Ok(())
+        self.tensors.iter().filter_map(own).collect()
     }
 }
 

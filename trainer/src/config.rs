@@ -32,6 +32,12 @@ pub struct RunConfig {
     pub clip_norm: f64,
     /// Share of certainty taken off the labels.
     pub label_smoothing: f64,
+    /// Decay of the moving average of the weights, which is judged and kept; 0 keeps the weights themselves.
+    pub average_decay: f64,
+    /// Whether each class counts alike in the loss, however many pictures it has.
+    pub balance_classes: bool,
+    /// Steps between two checkpoints within an epoch; 0 saves at the end of each epoch only.
+    pub checkpoint_steps: u64,
     /// Seed of weights, order and augmentation.
     pub seed: u64,
     /// Variation of the training pictures.
@@ -52,6 +58,9 @@ impl Default for RunConfig {
             warmup_epochs: 2.0,
             clip_norm: 5.0,
             label_smoothing: 0.05,
+            average_decay: 0.0,
+            balance_classes: false,
+            checkpoint_steps: 500,
             seed: 1,
             augment: Augment::default(),
         }
@@ -90,7 +99,11 @@ impl RunConfig {
         for (name, value) in [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)] {
             ensure!(value.is_finite() && value > 0.0, "{name} is {value}, expected a positive number");
         }
-        ensure!((0.0..1.0).contains(&self.label_smoothing), "label_smoothing must be in [0, 1)");
+        for (name, value) in
+            [("label_smoothing", self.label_smoothing), ("average_decay", self.average_decay)]
+        {
+            ensure!((0.0..1.0).contains(&value), "{name} is {value}, expected 0 to below 1");
+        }
         ensure!(
             self.weight_decay >= 0.0 && self.warmup_epochs >= 0.0,
             "weight_decay and warmup_epochs must not be negative"

@@ -5,7 +5,7 @@
 //! 1. [`prepare`]: folders of pictures -> manifest ([`dataset`]), split without leaks;
 //! 2. [`loader`] and [`augment`]: manifest -> batches, made with the engine's own preprocessing;
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own;
-//! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`]) and its [`checkpoint`]s;
+//! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s;
 //! 5. [`metrics`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
 //! 6. [`export`]: network -> ONNX -> bundle, checked through the engine;
 //! 7. [`detect`]: pictures on disk -> reports, with the bundle.
@@ -21,6 +21,7 @@ pub mod models;
 pub mod loss;
 pub mod optimizer;
 pub mod schedule;
+pub mod average;
 pub mod train;
 pub mod checkpoint;
 pub mod metrics;

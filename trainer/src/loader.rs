@@ -24,6 +24,8 @@ pub struct Batch {
     pub pictures: Tensor,
     /// `[N]`, 0 real, 1 fake.
     pub labels: Tensor,
+    /// Their places among the loader's samples.
+    pub indices: Vec<usize>,
 }
 
 /// How samples are shown.
@@ -71,8 +73,8 @@ impl Loader {
     }
 
     /// Batches of `size` samples; a last smaller one only in [`View::Plain`], since batch norm
-    /// learns nothing from a handful of pictures.
-    pub fn batches(&self, view: View, size: usize) -> Receiver<Result<Batch>> {
+    /// learns nothing from a handful of pictures. The first `skip` batches are left out unmade.
+    pub fn batches(&self, view: View, size: usize, skip: usize) -> Receiver<Result<Batch>> {
         let (sender, receiver) = sync_channel(PREFETCH);
         let (samples, frames) = (self.samples.clone(), self.frames.clone());
         let preprocess = self.preprocess.clone();
@@ -81,7 +83,7 @@ impl Loader {
             if let View::Augmented { seed, epoch, .. } = view {
                 order.shuffle(&mut stream(seed, epoch, 0));
             }
-            for indices in order.chunks(size) {
+            for indices in order.chunks(size).skip(skip) {
                 if indices.len() < size && matches!(view, View::Augmented { .. }) {
                     break;
                 }
@@ -127,6 +129,7 @@ fn make_batch(
     Ok(Batch {
         pictures: Tensor::from_vec(pictures.concat(), (indices.len(), 3, side, side), &Device::Cpu)?,
         labels: Tensor::from_vec(labels, indices.len(), &Device::Cpu)?,
+        indices: indices.to_vec(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-/// Mean binary cross entropy of `logits` `[N]` against `targets` `[N]` in `[0, 1]`.
+/// Binary cross entropy `[N]` of `logits` `[N]` against `targets` `[N]` in `[0, 1]`.
 ///
 /// `max(z, 0) - z t + ln(1 + exp(-|z|))`: sigmoid and logarithm apart would give NaN at a logit of 17.
 ///
@@ -10,7 +10,14 @@ use candle_core::{Result, Tensor};
 /// If the shapes differ.
 pub fn binary_cross_entropy_with_logits(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
-    ((logits.relu()? - (logits * targets)?)? + tail)?.mean_all()
+    (logits.relu()? - (logits * targets)?)? + tail
+}
+
+/// Factors of the loss of a real and of a fake picture, with which both classes weigh alike and the mean over the
+/// split stays 1: `n / 2 n_class`.
+pub fn class_weights(real: usize, fake: usize) -> [f64; 2] {
+    let total = (real + fake) as f64;
+    [real, fake].map(|count| total / (2.0 * count.max(1) as f64))
 }
 
 #[cfg(test)]
@@ -19,18 +26,24 @@ mod tests {
     use candle_core::{Device, Var};
 
     #[test]
+    fn class_weights_even_out() {
+        assert_eq!(class_weights(10, 10), [1.0, 1.0]);
+        assert_eq!(class_weights(10, 30), [2.0, 2.0 / 3.0]);
+    }
+
+    #[test]
     fn values_equal_pytorchs_and_stay_finite() -> Result<()> {
         // torch.nn.functional.binary_cross_entropy_with_logits(
         //     torch.tensor([0.0, 2.0, -3.0, 0.5]), torch.tensor([1.0, 1.0, 0.0, 0.25]))
         let logits = Tensor::new(&[0f32, 2.0, -3.0, 0.5], &Device::Cpu)?;
         let targets = Tensor::new(&[1f32, 1.0, 0.0, 0.25], &Device::Cpu)?;
-        let loss = binary_cross_entropy_with_logits(&logits, &targets)?.to_scalar::<f32>()?;
+        let loss = binary_cross_entropy_with_logits(&logits, &targets)?.mean_all()?.to_scalar::<f32>()?;
         let terms = [std::f32::consts::LN_2, 0.126_928, 0.048_587, 0.849_077];
         assert!((loss - terms.iter().sum::<f32>() / 4.0).abs() < 1e-5, "{loss}");
 
         let logits = Var::from_tensor(&Tensor::new(&[120f32, -120.0, 120.0], &Device::Cpu)?)?;
         let targets = Tensor::new(&[1f32, 0.0, 0.0], &Device::Cpu)?;
-        let loss = binary_cross_entropy_with_logits(&logits, &targets)?;
+        let loss = binary_cross_entropy_with_logits(&logits, &targets)?.mean_all()?;
         assert_eq!(loss.to_scalar::<f32>()?, 40.0);
         let grads = loss.backward()?;
         let grad: Vec<f32> = grads.get(&logits).unwrap().to_vec1()?;

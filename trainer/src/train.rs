@@ -1,11 +1,12 @@
 //! The training loop, top to bottom, and the judgement of its best epoch.
 
-use crate::checkpoint::{self, Checkpoint, Progress};
+use crate::average::Average;
+use crate::checkpoint::{self, Checkpoint, Progress, Training};
 use crate::config::RunConfig;
 use crate::dataset::{Sample, Split, read_manifest};
-use crate::files::write_json;
+use crate::files::{write_json, write_whole};
 use crate::loader::{Loader, View};
-use crate::loss::binary_cross_entropy_with_logits;
+use crate::loss::{binary_cross_entropy_with_logits, class_weights};
 use crate::metrics::{Metrics, Scored, auc};
 use crate::models::{MobileNetV4, MobileNetV4Config, initialise};
 use crate::optimizer::AdamW;
@@ -187,9 +188,14 @@ pub fn train(
 
     let network = Network::new(&config.network, config.seed)?;
     let mut optimizer = AdamW::new(&network.variables, config.weight_decay, config.clip_norm)?;
+    let mut average = (config.average_decay > 0.0)
+        .then(|| Average::new(&network.variables, config.average_decay))
+        .transpose()?;
     let mut progress = Progress {
         config: config.clone(),
         epochs_done: 0,
+        steps_done: 0,
+        loss_sum: 0.0,
         best_epoch: 0,
         best_auc: 0.0,
         git_commit: option_env!("AWARE_GIT_COMMIT").map(str::to_owned),
@@ -202,7 +208,11 @@ pub fn train(
         );
         checkpoint.restore_network(&network.variables)?;
         checkpoint.restore_optimizer(&mut optimizer)?;
+        if let Some(average) = &mut average {
+            checkpoint.restore_average(average)?;
+        }
         progress = checkpoint.progress;
+        forget_lines_after(&folder.history(), progress.epochs_done)?;
     } else {
         ensure!(!folder.last().exists(), "{} holds a run already; add --resume to go on", folder.0.display());
     }
@@ -214,47 +224,77 @@ pub fn train(
         total: config.epochs * steps,
     };
     progress_bar.set_length(schedule.total);
-    progress_bar.set_position(progress.epochs_done * steps);
+    progress_bar.set_position(progress.epochs_done * steps + progress.steps_done);
     let end = span.stop_after.unwrap_or(config.epochs).min(config.epochs);
+    let fakes = train.samples().iter().filter(|sample| sample.is_fake()).count();
+    let [real_weight, fake_weight] = match config.balance_classes {
+        true => class_weights(train.samples().len() - fakes, fakes),
+        false => [1.0, 1.0],
+    };
     for epoch in progress.epochs_done..end {
         let started = Instant::now();
         let view = View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch };
-        let mut losses = 0.0;
-        for (step, batch) in train.batches(view, config.batch_size).into_iter().enumerate() {
+        let first = progress.steps_done;
+        for (step, batch) in (first..).zip(train.batches(view, config.batch_size, first as usize)) {
             let batch = batch?;
             let logits = network.model.forward_t(&batch.pictures, true)?;
             let smoothing = config.label_smoothing;
-            let targets = ((batch.labels * (1.0 - smoothing))? + 0.5 * smoothing)?;
-            let loss = binary_cross_entropy_with_logits(&logits, &targets)?;
+            let targets = ((&batch.labels * (1.0 - smoothing))? + 0.5 * smoothing)?;
+            let weights = ((&batch.labels * (fake_weight - real_weight))? + real_weight)?;
+            let loss = (binary_cross_entropy_with_logits(&logits, &targets)? * weights)?.mean_all()?;
             let grads = loss.backward()?;
-            let norm = optimizer.step(&grads, schedule.rate(epoch * steps + step as u64))?;
+            let norm = optimizer.step(&grads, schedule.rate(epoch * steps + step))?;
             let loss = f64::from(loss.to_scalar::<f32>()?);
-            ensure!(
-                loss.is_finite() && norm.is_finite(),
-                "loss {loss}, gradient norm {norm} in epoch {}: lower the learning rate and --resume from the last epoch",
-                epoch + 1
-            );
-            losses += loss;
+            if !(loss.is_finite() && norm.is_finite()) {
+                bail!(
+                    "loss {loss}, gradient norm {norm} in epoch {}, step {} on {}: look at these pictures, or lower \
+                     the learning rate and --resume from the last checkpoint",
+                    epoch + 1,
+                    step + 1,
+                    names(&train, &batch.indices)
+                );
+            }
+            if let Some(average) = &mut average {
+                average.update(&network.variables)?;
+            }
+            progress.loss_sum += loss;
+            progress.steps_done = step + 1;
             progress_bar.inc(1);
+            let due =
+                config.checkpoint_steps > 0 && progress.steps_done.is_multiple_of(config.checkpoint_steps);
+            if due && progress.steps_done < steps {
+                let training = Training { optimizer: &optimizer, average: average.as_ref() };
+                checkpoint::save(&folder.last(), &network.variables, Some(training), &progress)?;
+            }
         }
         let elapsed_s = started.elapsed().as_secs_f64();
-        let val_auc = auc(&logits(&network.model, &val)?);
-
-        progress.epochs_done = epoch + 1;
-        let is_best = val_auc.is_some_and(|auc| auc > progress.best_auc);
-        if let (true, Some(auc)) = (is_best, val_auc) {
-            (progress.best_auc, progress.best_epoch) = (auc, epoch + 1);
-            checkpoint::save(&folder.best(), &network.variables, None, &progress)?;
-        }
-        checkpoint::save(&folder.last(), &network.variables, Some(&optimizer), &progress)?;
+        let mean_loss = progress.loss_sum / steps as f64;
+        progress = Progress { epochs_done: epoch + 1, steps_done: 0, loss_sum: 0.0, ..progress };
+        // What is judged is what is kept as the best.
+        let mut judge_epoch = || {
+            let val_auc = auc(&logits(&network.model, &val)?);
+            let is_best = val_auc.is_some_and(|auc| auc > progress.best_auc);
+            if let (true, Some(auc)) = (is_best, val_auc) {
+                (progress.best_auc, progress.best_epoch) = (auc, epoch + 1);
+                checkpoint::save(&folder.best(), &network.variables, None, &progress)?;
+            }
+            Ok((val_auc, is_best))
+        };
+        let (val_auc, is_best) = match &average {
+            Some(average) => average.within(&network.variables, judge_epoch)?,
+            None => judge_epoch()?,
+        };
         let line = EpochLine {
             epoch: epoch + 1,
-            loss: losses / steps as f64,
+            loss: mean_loss,
             val_auc,
             learning_rate: schedule.rate((epoch + 1) * steps - 1),
-            pictures_per_s: (steps as usize * config.batch_size) as f64 / elapsed_s,
+            pictures_per_s: ((steps - first) as usize * config.batch_size) as f64 / elapsed_s,
         };
+        // Before the checkpoint: a resumed run drops a line too many, and could not make up one that is missing.
         append_line(&folder.history(), &line)?;
+        let training = Training { optimizer: &optimizer, average: average.as_ref() };
+        checkpoint::save(&folder.last(), &network.variables, Some(training), &progress)?;
         let text = format!(
             "epoch {:3}  loss {:.4}  val AUC {:.4}{}  {:.1} pictures/s",
             line.epoch,
@@ -318,7 +358,7 @@ fn judge(folder: &RunFolder, train: &Loader, val: &Loader, test: &Loader) -> Res
 /// If a picture does not load.
 pub fn logits(model: &MobileNetV4, loader: &Loader) -> Result<Vec<Scored>> {
     let mut values: Vec<f32> = Vec::new();
-    for batch in loader.batches(View::Plain, EVALUATION_BATCH) {
+    for batch in loader.batches(View::Plain, EVALUATION_BATCH, 0) {
         values.extend(model.forward_t(&batch?.pictures, false)?.to_vec1::<f32>()?);
     }
     let scored =
@@ -332,6 +372,28 @@ fn per_set(samples: &[Sample], scored: &[Scored], seed: u64) -> BTreeMap<String,
         sets.entry(sample.dataset.clone()).or_default().push(*scored);
     }
     sets.into_iter().map(|(name, scored)| (name, Metrics::of(&scored, seed))).collect()
+}
+
+/// Some of the pictures of a batch, to look at.
+fn names(loader: &Loader, indices: &[usize]) -> String {
+    const SHOWN: usize = 4;
+    let path = |&index: &usize| loader.samples()[index].image_path.display().to_string();
+    let mut text = indices.iter().take(SHOWN).map(path).collect::<Vec<_>>().join(", ");
+    if indices.len() > SHOWN {
+        text += &format!(" and {} more", indices.len() - SHOWN);
+    }
+    text
+}
+
+/// Keeps the lines of `history` up to `epoch`: a run that was killed may have written more than it saved.
+fn forget_lines_after(history: &Path, epoch: u64) -> Result<()> {
+    let Ok(text) = std::fs::read_to_string(history) else { return Ok(()) };
+    let is_done = |line: &&str| {
+        let line: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        line.and_then(|line| line.get("epoch")?.as_u64()).is_some_and(|of| of <= epoch)
+    };
+    let kept: String = text.lines().filter(is_done).flat_map(|line| [line, "\n"]).collect();
+    write_whole(history, kept.as_bytes())
 }
 
 fn append_line(path: &Path, value: &impl Serialize) -> Result<()> {

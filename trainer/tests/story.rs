@@ -81,10 +81,16 @@ fn a_resumed_run_gives_the_bits_of_an_unbroken_one() {
     run(&config, &whole, Start::Fresh, None);
     run(&config, &broken, Start::Fresh, Some(1));
     run(&config, &broken, Start::Resume, None);
-    let weights = |folder: &Path| std::fs::read(RunFolder::new(folder).last()).unwrap();
-    let tensors =
-        |bytes: &[u8]| candle_core::safetensors::load_buffer(bytes, &candle_core::Device::Cpu).unwrap();
-    let (a, b) = (tensors(&weights(&whole)), tensors(&weights(&broken)));
+    assert_same_end(&whole, &broken);
+}
+
+/// Panics unless the last checkpoints of two runs hold the same bits.
+fn assert_same_end(a: &Path, b: &Path) {
+    let tensors = |folder: &Path| {
+        let bytes = std::fs::read(RunFolder::new(folder).last()).unwrap();
+        candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).unwrap()
+    };
+    let (a, b) = (tensors(a), tensors(b));
     assert_eq!(a.len(), b.len());
     for (name, tensor) in &a {
         let values = |t: &candle_core::Tensor| -> Vec<u8> {
@@ -93,6 +99,71 @@ fn a_resumed_run_gives_the_bits_of_an_unbroken_one() {
         };
         assert!(values(tensor) == values(&b[name]), "{name} differs");
     }
+}
+
+/// The history without the speeds, which no two runs share.
+fn history(folder: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(RunFolder::new(folder).history()).unwrap();
+    let line = |line: &str| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().remove("pictures_per_s");
+        line
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_the_same() {
+    let root = common::folder("killed");
+    let config = RunConfig {
+        epochs: 3,
+        checkpoint_steps: 2,
+        average_decay: 0.9,
+        balance_classes: true,
+        ..toy_config(toy_manifest(&root))
+    };
+    let whole = root.join("whole");
+    run(&config, &whole, Start::Fresh, None);
+
+    let file = root.join("run.toml");
+    std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
+    let killed = root.join("killed");
+    let mut kills = 0;
+    for attempt in 1.. {
+        let mut aware = std::process::Command::new(env!("CARGO_BIN_EXE_aware"));
+        aware.args(["train", "--config"]).arg(&file).arg("--output").arg(&killed);
+        if RunFolder::new(&killed).last().exists() {
+            aware.arg("--resume");
+        }
+        let mut aware = aware.stdout(std::process::Stdio::null()).spawn().unwrap();
+        // Each attempt gets further than the one before, so that the run ends on machines of any speed.
+        std::thread::sleep(std::time::Duration::from_millis(60 * attempt));
+        match aware.try_wait().unwrap() {
+            Some(status) => {
+                assert!(status.success());
+                break;
+            }
+            None => {
+                aware.kill().unwrap(); // SIGKILL
+                aware.wait().unwrap();
+                kills += 1;
+            }
+        }
+    }
+    assert!(kills > 0, "nothing was killed");
+    assert_same_end(&whole, &killed);
+    assert_eq!(history(&whole), history(&killed));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_names_the_batch() {
+    let root = common::folder("diverged");
+    let config = RunConfig { learning_rate: 1e30, clip_norm: 1e30, ..toy_config(toy_manifest(&root)) };
+    let span = Span { start: Start::Fresh, stop_after: None };
+    let folder = RunFolder::new(root.join("run"));
+    let error = train(&config, &folder, span, &ProgressBar::hidden()).unwrap_err().to_string();
+    assert!(error.contains("step") && error.contains(".png") && error.contains("and 4 more"), "{error}");
+    assert!(!folder.last().exists(), "a checkpoint of a broken network was kept");
 }
 
 #[test]
