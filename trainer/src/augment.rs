@@ -1,8 +1,11 @@
 //! Random views of a picture, the same for one seed; both classes get the same treatment.
 
+use crate::raster::{Affine, Raster, shift_hsv};
+use crate::self_blend::self_blended;
 use engine::preprocess::resize_square;
 use engine::{Crop, Frame};
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// How strongly training pictures are varied; part of a run's configuration.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -18,22 +21,68 @@ pub struct Augment {
     pub downscale: f64,
     /// Largest relative change of brightness, contrast and saturation.
     pub colour: f64,
+    /// Largest turn of the hue, as a share of the colour circle.
+    pub hue: f64,
+    /// Largest rotation, in degrees.
+    pub rotation: f64,
+    /// Largest shift, as a share of the side.
+    pub translate: f64,
+    /// Largest relative change of size.
+    pub scale: f64,
+    /// Probability of a Gaussian blur.
+    pub blur: f64,
+    /// Largest deviation of that blur, in pixels.
+    pub blur_sigma: f64,
+    /// Share of the real pictures that come with a fake made of themselves, in the same batch.
+    pub self_blend: f64,
 }
 
 impl Default for Augment {
     fn default() -> Self {
-        Augment { min_crop: 0.8, jpeg: 0.3, jpeg_quality: 60, downscale: 0.1, colour: 0.2 }
+        Augment {
+            min_crop: 0.8,
+            jpeg: 0.3,
+            jpeg_quality: 60,
+            downscale: 0.1,
+            colour: 0.2,
+            hue: 0.0,
+            rotation: 0.0,
+            translate: 0.0,
+            scale: 0.0,
+            blur: 0.0,
+            blur_sigma: 2.0,
+            self_blend: 0.0,
+        }
     }
+}
+
+/// What a picture is shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// As its label says.
+    Own,
+    /// As a fake made of itself: [`self_blended`].
+    SelfBlended,
 }
 
 impl Augment {
     /// RGB bytes of a random `size` x `size` view of `crop` in `frame`.
-    pub fn view(&self, frame: &Frame, crop: &Crop, size: u32, rng: &mut impl Rng) -> Vec<u8> {
+    ///
+    /// A self-blended face gets the same treatment as the others, after the blending.
+    pub fn view(&self, frame: &Frame, crop: &Crop, face: Face, size: u32, rng: &mut impl Rng) -> Vec<u8> {
         let mut rgb = resize_square(frame, &self.random_crop(crop, rng), size);
+        // Numbers of its own: a real picture and the fake made of it go on with the same ones.
+        let mut blending =
+            (self.self_blend > 0.0 || face == Face::SelfBlended).then(|| ChaCha8Rng::from_rng(rng));
+        if let (Face::SelfBlended, Some(rng)) = (face, &mut blending) {
+            rgb = self_blended(&rgb, size as usize, rng);
+        }
         if rng.random_bool(0.5) {
             flip(&mut rgb, size as usize);
         }
+        self.vary_place(&mut rgb, size as usize, rng);
         self.vary_colour(&mut rgb, rng);
+        self.vary_hue_and_focus(&mut rgb, size as usize, rng);
         if rng.random_bool(self.downscale) {
             let small = rng.random_range(size / 2..=size);
             rgb = resize(resize(rgb, size, small), small, size);
@@ -52,6 +101,33 @@ impl Augment {
             y: crop.y + rng.random_range(0..=room),
             side: side.min(crop.side),
             ..*crop
+        }
+    }
+
+    /// Rotation, size and shift.
+    fn vary_place(&self, rgb: &mut Vec<u8>, size: usize, rng: &mut impl Rng) {
+        if [self.rotation, self.scale, self.translate] == [0.0; 3] {
+            return;
+        }
+        let mut within = |range: f64| rng.random_range(-range..=range) as f32;
+        let affine = Affine {
+            degrees: within(self.rotation),
+            scale: 1.0 + within(self.scale),
+            shift: [within(self.translate), within(self.translate)],
+        };
+        *rgb = Raster::from_rgb(rgb, size).moved(&affine).to_rgb();
+    }
+
+    fn vary_hue_and_focus(&self, rgb: &mut Vec<u8>, size: usize, rng: &mut impl Rng) {
+        if self.hue > 0.0 {
+            let turns = rng.random_range(-self.hue..=self.hue) as f32;
+            let mut raster = Raster::from_rgb(rgb, size);
+            raster.each_pixel(|pixel| shift_hsv(pixel, turns, 1.0, 1.0));
+            *rgb = raster.to_rgb();
+        }
+        if self.blur > 0.0 && rng.random_bool(self.blur) {
+            let sigma = rng.random_range(0.1..=self.blur_sigma) as f32;
+            *rgb = Raster::from_rgb(rgb, size).blurred(sigma).to_rgb();
         }
     }
 
@@ -102,8 +178,6 @@ fn recompress(rgb: Vec<u8>, side: u32, quality: u8) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
 
     fn frame(side: u32) -> Frame {
         let value = |i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8;
@@ -114,11 +188,38 @@ mod tests {
     fn one_seed_gives_one_view() {
         let frame = frame(40);
         let crop = Crop::centre_square(&frame);
-        let strong = Augment { jpeg: 1.0, downscale: 1.0, ..Augment::default() };
-        let view = |seed| strong.view(&frame, &crop, 32, &mut ChaCha8Rng::seed_from_u64(seed));
-        assert_eq!(view(1), view(1));
-        assert_ne!(view(1), view(2));
-        assert_eq!(view(1).len(), 32 * 32 * 3);
+        let strong = Augment { jpeg: 1.0, downscale: 1.0, rotation: 10.0, blur: 1.0, ..Augment::default() };
+        let view = |face, seed| strong.view(&frame, &crop, face, 32, &mut ChaCha8Rng::seed_from_u64(seed));
+        for face in [Face::Own, Face::SelfBlended] {
+            assert_eq!(view(face, 1), view(face, 1));
+            assert_ne!(view(face, 1), view(face, 2));
+            assert_eq!(view(face, 1).len(), 32 * 32 * 3);
+        }
+        assert_ne!(view(Face::Own, 1), view(Face::SelfBlended, 1));
+    }
+
+    /// Each choice alone changes the picture: none is without effect.
+    #[test]
+    fn every_choice_has_an_effect() {
+        let none = Augment { min_crop: 1.0, jpeg: 0.0, downscale: 0.0, colour: 0.0, ..Augment::default() };
+        let frame = frame(40);
+        let crop = Crop::centre_square(&frame);
+        let view =
+            |augment: &Augment| augment.view(&frame, &crop, Face::Own, 32, &mut ChaCha8Rng::seed_from_u64(3));
+        let plain = view(&none);
+        for (name, augment) in [
+            ("min_crop", Augment { min_crop: 0.5, ..none.clone() }),
+            ("jpeg", Augment { jpeg: 1.0, ..none.clone() }),
+            ("downscale", Augment { downscale: 1.0, ..none.clone() }),
+            ("colour", Augment { colour: 0.2, ..none.clone() }),
+            ("hue", Augment { hue: 0.1, ..none.clone() }),
+            ("rotation", Augment { rotation: 10.0, ..none.clone() }),
+            ("translate", Augment { translate: 0.1, ..none.clone() }),
+            ("scale", Augment { scale: 0.1, ..none.clone() }),
+            ("blur", Augment { blur: 1.0, ..none.clone() }),
+        ] {
+            assert_ne!(view(&augment), plain, "{name}");
+        }
     }
 
     #[test]

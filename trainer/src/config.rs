@@ -111,11 +111,29 @@ impl RunConfig {
         let augment = &self.augment;
         ensure!(augment.min_crop > 0.0 && augment.min_crop <= 1.0, "augment.min_crop must be in (0, 1]");
         ensure!((1..=95).contains(&augment.jpeg_quality), "augment.jpeg_quality must be 1 to 95");
-        for (name, value) in
-            [("jpeg", augment.jpeg), ("downscale", augment.downscale), ("colour", augment.colour)]
-        {
+        for (name, value) in [
+            ("jpeg", augment.jpeg),
+            ("downscale", augment.downscale),
+            ("colour", augment.colour),
+            ("hue", augment.hue),
+            ("translate", augment.translate),
+            ("blur", augment.blur),
+            ("self_blend", augment.self_blend),
+        ] {
             ensure!((0.0..=1.0).contains(&value), "augment.{name} is {value}, expected 0 to 1");
         }
+        ensure!((0.0..=180.0).contains(&augment.rotation), "augment.rotation must be 0 to 180 degrees");
+        ensure!(
+            (0.0..0.9).contains(&augment.scale),
+            "augment.scale is {}, expected 0 to below 0.9",
+            augment.scale
+        );
+        ensure!((0.1..=20.0).contains(&augment.blur_sigma), "augment.blur_sigma must be 0.1 to 20 pixels");
+        ensure!(
+            augment.self_blend == 0.0 || self.batch_size.is_multiple_of(2),
+            "augment.self_blend pairs pictures, so batch_size must be even; it is {}",
+            self.batch_size
+        );
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Samples -> batches, made by a thread of its own while the network learns.
 
-use crate::augment::Augment;
+use crate::augment::{Augment, Face};
 use crate::dataset::Sample;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
@@ -24,8 +24,27 @@ pub struct Batch {
     pub pictures: Tensor,
     /// `[N]`, 0 real, 1 fake.
     pub labels: Tensor,
-    /// Their places among the loader's samples.
-    pub indices: Vec<usize>,
+    /// Which picture each is.
+    pub items: Vec<Item>,
+}
+
+/// One picture of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    /// Its place among the loader's samples.
+    pub index: usize,
+    /// What it is shown as.
+    pub face: Face,
+}
+
+impl Item {
+    /// 0 real, 1 fake.
+    fn label(self, samples: &[Sample]) -> u8 {
+        match self.face {
+            Face::Own => samples[self.index].label,
+            Face::SelfBlended => 1,
+        }
+    }
 }
 
 /// How samples are shown.
@@ -72,6 +91,13 @@ impl Loader {
         self.frames.get(index, &self.samples[index])
     }
 
+    /// Real and fake pictures of a pass: self-blended ones count as fakes.
+    pub fn class_counts(&self, view: &View) -> [usize; 2] {
+        let items = order(&self.samples, view);
+        let fakes = items.iter().filter(|item| item.label(&self.samples) == 1).count();
+        [items.len() - fakes, fakes]
+    }
+
     /// Batches of `size` samples; a last smaller one only in [`View::Plain`], since batch norm
     /// learns nothing from a handful of pictures. The first `skip` batches are left out unmade.
     pub fn batches(&self, view: View, size: usize, skip: usize) -> Receiver<Result<Batch>> {
@@ -79,15 +105,11 @@ impl Loader {
         let (samples, frames) = (self.samples.clone(), self.frames.clone());
         let preprocess = self.preprocess.clone();
         std::thread::spawn(move || {
-            let mut order: Vec<usize> = (0..samples.len()).collect();
-            if let View::Augmented { seed, epoch, .. } = view {
-                order.shuffle(&mut stream(seed, epoch, 0));
-            }
-            for indices in order.chunks(size).skip(skip) {
-                if indices.len() < size && matches!(view, View::Augmented { .. }) {
+            for items in order(&samples, &view).chunks(size).skip(skip) {
+                if items.len() < size && matches!(view, View::Augmented { .. }) {
                     break;
                 }
-                let batch = make_batch(indices, &samples, &frames, &preprocess, &view);
+                let batch = make_batch(items, &samples, &frames, &preprocess, &view);
                 if sender.send(batch).is_err() {
                     break; // nobody waits any more
                 }
@@ -104,32 +126,65 @@ fn stream(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
     rng
 }
 
+/// The pictures of a pass in their order. A real one and the fake made of it stand side by side from an even place on,
+/// and so in one batch of an even size.
+fn order(samples: &[Sample], view: &View) -> Vec<Item> {
+    let own = |index| Item { index, face: Face::Own };
+    let View::Augmented { augment, seed, epoch } = view else {
+        return (0..samples.len()).map(own).collect();
+    };
+    let mut rng = stream(*seed, *epoch, 0);
+    let mut items: Vec<Item> = (0..samples.len()).map(own).collect();
+    items.shuffle(&mut rng);
+    let reals = items.iter().filter(|item| item.label(samples) == 0).count();
+    let pairs = (reals as f64 * augment.self_blend).round() as usize;
+    if pairs == 0 {
+        return items;
+    }
+    // The shuffled order makes the first ones a random choice; every epoch has as many.
+    let mut paired = 0;
+    let (first, singles): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| {
+        let chosen = item.label(samples) == 0 && paired < pairs;
+        paired += usize::from(chosen);
+        chosen
+    });
+    let blended = |item: Item| vec![item, Item { face: Face::SelfBlended, ..item }];
+    let mut cells: Vec<Vec<Item>> = first.into_iter().map(blended).collect();
+    let halves = singles.chunks_exact(2);
+    let rest = halves.remainder().to_vec();
+    cells.extend(halves.map(<[Item]>::to_vec));
+    cells.shuffle(&mut rng);
+    cells.push(rest);
+    cells.concat()
+}
+
 fn make_batch(
-    indices: &[usize],
+    items: &[Item],
     samples: &[Sample],
     frames: &Frames,
     preprocess: &Preprocess,
     view: &View,
 ) -> Result<Batch> {
-    let pictures = indices.par_iter().map(|&index| {
+    let pictures = items.par_iter().map(|&Item { index, face }| {
         let frame = frames.get(index, &samples[index])?;
         let crop = Crop::centre_square(&frame);
         let tensor = match view {
             View::Plain => preprocess.tensor(&frame, &crop),
             View::Augmented { augment, seed, epoch } => {
+                // A real picture and the fake made of it share the random numbers, and with them the treatment.
                 let mut rng = stream(*seed, *epoch, index as u64 + 1);
-                preprocess.normalise(&augment.view(&frame, &crop, preprocess.size, &mut rng))
+                preprocess.normalise(&augment.view(&frame, &crop, face, preprocess.size, &mut rng))
             }
         };
         Ok(tensor.into_values())
     });
     let pictures: Vec<Vec<f32>> = pictures.collect::<Result<_>>()?;
-    let labels: Vec<f32> = indices.iter().map(|&index| f32::from(samples[index].label)).collect();
+    let labels: Vec<f32> = items.iter().map(|item| f32::from(item.label(samples))).collect();
     let side = preprocess.size as usize;
     Ok(Batch {
-        pictures: Tensor::from_vec(pictures.concat(), (indices.len(), 3, side, side), &Device::Cpu)?,
-        labels: Tensor::from_vec(labels, indices.len(), &Device::Cpu)?,
-        indices: indices.to_vec(),
+        pictures: Tensor::from_vec(pictures.concat(), (items.len(), 3, side, side), &Device::Cpu)?,
+        labels: Tensor::from_vec(labels, items.len(), &Device::Cpu)?,
+        items: items.to_vec(),
     })
 }
 
@@ -153,5 +208,59 @@ impl Frames {
         }
         self.bytes.fetch_sub(size, Ordering::Relaxed);
         Ok(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Split;
+
+    fn samples(real: usize, fake: usize) -> Vec<Sample> {
+        let sample = |index: usize| Sample {
+            image_path: format!("{index}.png").into(),
+            label: u8::from(index >= real),
+            dataset: "toy".into(),
+            split: Split::Train,
+            group: index.to_string(),
+            dhash: String::new(),
+        };
+        (0..real + fake).map(sample).collect()
+    }
+
+    fn view(self_blend: f64, epoch: u64) -> View {
+        View::Augmented { augment: Augment { self_blend, ..Augment::default() }, seed: 5, epoch }
+    }
+
+    #[test]
+    fn a_pass_shows_every_sample_once_and_pairs_never_part() {
+        let samples = samples(31, 12);
+        for (self_blend, pairs) in [(0.0, 0), (0.5, 16), (1.0, 31)] {
+            let items = order(&samples, &view(self_blend, 1));
+            let mut own: Vec<usize> =
+                items.iter().filter(|item| item.face == Face::Own).map(|item| item.index).collect();
+            own.sort_unstable();
+            assert_eq!(own, (0..43).collect::<Vec<_>>());
+            assert_eq!(items.len(), 43 + pairs);
+            for batch in items.chunks(8) {
+                for (place, blended) in batch.iter().enumerate().filter(|(_, i)| i.face == Face::SelfBlended)
+                {
+                    let real = Item { index: blended.index, face: Face::Own };
+                    assert_eq!(batch[place - 1], real, "made of another picture, or in another batch");
+                    assert_eq!((real.label(&samples), blended.label(&samples)), (0, 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_depends_on_the_epoch_alone_and_the_counts_do_not() {
+        let samples = samples(20, 10);
+        assert_eq!(order(&samples, &view(0.5, 1)), order(&samples, &view(0.5, 1)));
+        assert_ne!(order(&samples, &view(0.5, 1)), order(&samples, &view(0.5, 2)));
+        let loader = Loader::new(samples, Preprocess::imagenet(64));
+        assert_eq!(loader.class_counts(&view(0.5, 1)), [20, 20]);
+        assert_eq!(loader.class_counts(&view(0.5, 9)), [20, 20]);
+        assert_eq!(loader.class_counts(&View::Plain), [20, 10]);
     }
 }

@@ -5,7 +5,7 @@ use crate::checkpoint::{self, Checkpoint, Progress, Training};
 use crate::config::RunConfig;
 use crate::dataset::{Sample, Split, read_manifest};
 use crate::files::{write_json, write_whole};
-use crate::loader::{Loader, View};
+use crate::loader::{Item, Loader, View};
 use crate::loss::{binary_cross_entropy_with_logits, class_weights};
 use crate::metrics::{Metrics, Scored, auc};
 use crate::models::{MobileNetV4, MobileNetV4Config, initialise};
@@ -217,7 +217,9 @@ pub fn train(
         ensure!(!folder.last().exists(), "{} holds a run already; add --resume to go on", folder.0.display());
     }
 
-    let steps = (train.samples().len() / config.batch_size) as u64;
+    let view = |epoch| View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch };
+    let [real, fake] = train.class_counts(&view(0)); // the same in every epoch
+    let steps = ((real + fake) / config.batch_size) as u64;
     let schedule = CosineSchedule {
         peak: config.learning_rate,
         warmup: (config.warmup_epochs * steps as f64) as u64,
@@ -226,16 +228,14 @@ pub fn train(
     progress_bar.set_length(schedule.total);
     progress_bar.set_position(progress.epochs_done * steps + progress.steps_done);
     let end = span.stop_after.unwrap_or(config.epochs).min(config.epochs);
-    let fakes = train.samples().iter().filter(|sample| sample.is_fake()).count();
     let [real_weight, fake_weight] = match config.balance_classes {
-        true => class_weights(train.samples().len() - fakes, fakes),
+        true => class_weights(real, fake),
         false => [1.0, 1.0],
     };
     for epoch in progress.epochs_done..end {
         let started = Instant::now();
-        let view = View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch };
         let first = progress.steps_done;
-        for (step, batch) in (first..).zip(train.batches(view, config.batch_size, first as usize)) {
+        for (step, batch) in (first..).zip(train.batches(view(epoch), config.batch_size, first as usize)) {
             let batch = batch?;
             let logits = network.model.forward_t(&batch.pictures, true)?;
             let smoothing = config.label_smoothing;
@@ -251,7 +251,7 @@ pub fn train(
                      the learning rate and --resume from the last checkpoint",
                     epoch + 1,
                     step + 1,
-                    names(&train, &batch.indices)
+                    names(&train, &batch.items)
                 );
             }
             if let Some(average) = &mut average {
@@ -375,12 +375,12 @@ fn per_set(samples: &[Sample], scored: &[Scored], seed: u64) -> BTreeMap<String,
 }
 
 /// Some of the pictures of a batch, to look at.
-fn names(loader: &Loader, indices: &[usize]) -> String {
+fn names(loader: &Loader, items: &[Item]) -> String {
     const SHOWN: usize = 4;
-    let path = |&index: &usize| loader.samples()[index].image_path.display().to_string();
-    let mut text = indices.iter().take(SHOWN).map(path).collect::<Vec<_>>().join(", ");
-    if indices.len() > SHOWN {
-        text += &format!(" and {} more", indices.len() - SHOWN);
+    let path = |item: &Item| loader.samples()[item.index].image_path.display().to_string();
+    let mut text = items.iter().take(SHOWN).map(path).collect::<Vec<_>>().join(", ");
+    if items.len() > SHOWN {
+        text += &format!(" and {} more", items.len() - SHOWN);
     }
     text
 }
