@@ -7,17 +7,19 @@ use engine::frame::MAX_FILE_BYTES;
 use image::ImageEncoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::blend::{Ellipse, blend};
 use trainer::checkpoint::Checkpoint;
 use trainer::config::RunConfig;
-use trainer::dataset::{Split, write_manifest};
+use trainer::dataset::{Split, read_manifest, write_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
 use trainer::export::{BundleSource, onnx_bytes, write_bundle};
 use trainer::files::{read_limited, write_whole};
+use trainer::loader::{Loader, View};
 use trainer::prepare::prepare;
-use trainer::train::{Network, RunFolder, Span, Start, train};
+use trainer::preview::contact_sheet;
+use trainer::train::{Network, RunFolder, Span, Start, select, train};
 
 #[derive(Parser)]
 #[command(name = "aware", version, about = "Deepfake detection that never leaves the device")]
@@ -30,6 +32,11 @@ struct Cli {
 enum Command {
     /// Write the manifest of folders of faces, split without leaks.
     Prepare(PrepareArgs),
+    /// Show a batch as the network will see it, as PNG: real pictures in green frames, fakes in red ones.
+    #[command(
+        after_help = "Example:\n  aware preview --config trainer/configs/first.toml --output runs/batch.png"
+    )]
+    Preview(PreviewArgs),
     /// Train a network on a manifest.
     Train(TrainArgs),
     /// Write a network as FP32 ONNX.
@@ -76,6 +83,19 @@ struct TrainArgs {
     /// Stop after this many epochs of the run, to --resume later.
     #[arg(long)]
     stop_after: Option<u64>,
+}
+
+#[derive(Args)]
+struct PreviewArgs {
+    /// TOML file with the run's choices.
+    #[arg(long)]
+    config: PathBuf,
+    /// Number of the pass, from 0: each augments in its own way.
+    #[arg(long, default_value_t = 0)]
+    epoch: u64,
+    /// Where the sheet goes.
+    #[arg(long)]
+    output: PathBuf,
 }
 
 #[derive(Args)]
@@ -159,6 +179,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Prepare(args) => run_prepare(&args)?,
+        Command::Preview(args) => run_preview(&args)?,
         Command::Train(args) => run_train(&args)?,
         Command::Export(args) => run_export(&args)?,
         Command::Bundle(args) => run_bundle(&args)?,
@@ -192,6 +213,17 @@ fn run_train(args: &TrainArgs) -> Result<()> {
     println!("{}", serde_json::to_string_pretty(&metrics.test)?);
     println!("{}", folder.metrics().display());
     Ok(())
+}
+
+fn run_preview(args: &PreviewArgs) -> Result<()> {
+    let config = RunConfig::read(&args.config)?;
+    config.check()?;
+    let mut samples = select(read_manifest(&config.manifest)?, &config.datasets)?;
+    samples.retain(|sample| sample.split == Split::Train);
+    let loader = Loader::new(samples, config.preprocess());
+    let view = View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch: args.epoch };
+    let sheet = contact_sheet(&loader, &config.preprocess(), view, config.batch_size)?;
+    write_png(&args.output, &sheet)
 }
 
 fn run_export(args: &ExportArgs) -> Result<()> {
@@ -231,13 +263,17 @@ fn run_blend(args: &BlendArgs) -> Result<()> {
             .with_context(|| path.display().to_string())
     };
     let composite = blend(&read(&args.target)?, &read(&args.source)?, &Ellipse::default())?;
+    write_png(&args.output, &composite)
+}
+
+fn write_png(path: &Path, frame: &Frame) -> Result<()> {
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
     encoder
-        .write_image(composite.rgb(), composite.width(), composite.height(), image::ExtendedColorType::Rgb8)
-        .context("cannot encode the composite")?;
-    write_whole(&args.output, &png)?;
-    println!("{}", args.output.display());
+        .write_image(frame.rgb(), frame.width(), frame.height(), image::ExtendedColorType::Rgb8)
+        .context("cannot encode the picture")?;
+    write_whole(path, &png)?;
+    println!("{}", path.display());
     Ok(())
 }
 

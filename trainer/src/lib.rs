@@ -3,7 +3,7 @@
 //! The training story, in the order of `aware --help`:
 //!
 //! 1. [`prepare`]: folders of pictures -> manifest ([`dataset`]), split without leaks;
-//! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing;
+//! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own;
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s;
 //! 5. [`metrics`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
@@ -18,6 +18,7 @@ pub mod augment;
 pub mod blend;
 pub mod self_blend;
 pub mod loader;
+pub mod preview;
 pub mod ops;
 pub mod models;
 pub mod loss;

@@ -311,7 +311,10 @@ pub fn train(
 }
 
 /// The samples of `datasets`, all if empty.
-fn select(samples: Vec<Sample>, datasets: &[String]) -> Result<Vec<Sample>> {
+///
+/// # Errors
+/// If a set is not among `samples`.
+pub fn select(samples: Vec<Sample>, datasets: &[String]) -> Result<Vec<Sample>> {
     for name in datasets {
         ensure!(samples.iter().any(|s| s.dataset == *name), "the manifest has no data set {name:?}");
     }
