@@ -6,7 +6,7 @@
 //! 2. [`loader`] and [`augment`]: manifest -> batches, made with the engine's own preprocessing;
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own;
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`]) and its [`checkpoint`]s;
-//! 5. [`metrics`], [`judgement`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
+//! 5. [`metrics`], [`judgement`], [`cascade`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
 //! 6. [`export`]: network -> ONNX -> bundle, checked through the engine;
 //! 7. [`detect`]: pictures on disk -> reports, with the bundle.
 
@@ -25,6 +25,7 @@ pub mod train;
 pub mod checkpoint;
 pub mod metrics;
 pub mod judgement;
+pub mod cascade;
 pub mod trivial;
 pub mod temperature;
 pub mod export;
