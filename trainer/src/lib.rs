@@ -6,7 +6,7 @@
 //! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own;
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s;
-//! 5. [`metrics`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
+//! 5. [`metrics`], [`judgement`], [`cascade`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
 //! 6. [`export`]: network -> ONNX -> bundle, checked through the engine;
 //! 7. [`detect`]: pictures on disk -> reports, with the bundle.
 
@@ -28,6 +28,8 @@ pub mod average;
 pub mod train;
 pub mod checkpoint;
 pub mod metrics;
+pub mod judgement;
+pub mod cascade;
 pub mod trivial;
 pub mod temperature;
 pub mod export;

@@ -1,8 +1,9 @@
 //! The metrics are scikit-learn's, ties and empty classes included.
 //!
-//! `tools/golden.py` writes the data.
+//! `tools/golden.py` and `tools/golden_judgement.py` write the data.
 
 use serde::Deserialize;
+use trainer::judgement::Judgement;
 use trainer::metrics::{Metrics, Scored};
 
 /// Sums come in another order than scikit-learn's.
@@ -21,17 +22,33 @@ struct Case {
     f1: f64,
 }
 
+impl Case {
+    fn scored(&self) -> Vec<Scored> {
+        let pairs = self.scores.iter().zip(&self.fakes);
+        pairs.map(|(&score, &fake)| Scored { score, fake: fake == 1 }).collect()
+    }
+}
+
+/// scikit-learn's and numpy's judgement of one set of [`Case`]s.
+#[derive(Deserialize)]
+struct Expected {
+    name: String,
+    confusion: [usize; 4],
+    specificity: f64,
+    balanced_accuracy: f64,
+    equal_error_rate: f64,
+    ece: f64,
+    mce: f64,
+    brier: f64,
+    nll: f64,
+}
+
 #[test]
 fn equal_scikit_learns() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("data/metrics.json")).unwrap();
     assert!(!cases.is_empty());
     for case in &cases {
-        let scored: Vec<Scored> = case
-            .scores
-            .iter()
-            .zip(&case.fakes)
-            .map(|(&score, &fake)| Scored { score, fake: fake == 1 })
-            .collect();
+        let scored = case.scored();
         let metrics = Metrics::of(&scored, 1);
         let auc = metrics.auc.expect("both classes are there");
         for (what, ours, theirs) in [
@@ -49,5 +66,34 @@ fn equal_scikit_learns() {
             "{}: {low} {auc} {high}",
             case.name
         );
+    }
+}
+
+#[test]
+fn judgements_equal_scikit_learns_and_numpys() {
+    let cases: Vec<Case> = serde_json::from_str(include_str!("data/metrics.json")).unwrap();
+    let expected: Vec<Expected> = serde_json::from_str(include_str!("data/judgement.json")).unwrap();
+    assert_eq!(cases.len(), expected.len());
+    for (case, expected) in cases.iter().zip(&expected) {
+        assert_eq!(case.name, expected.name);
+        let ours = Judgement::of(&case.scored());
+        let counts = ours.confusion;
+        assert_eq!(
+            [counts.true_negatives, counts.false_positives, counts.false_negatives, counts.true_positives],
+            expected.confusion,
+            "{}",
+            case.name
+        );
+        for (what, ours, theirs) in [
+            ("specificity", ours.specificity.unwrap(), expected.specificity),
+            ("balanced accuracy", ours.balanced_accuracy.unwrap(), expected.balanced_accuracy),
+            ("equal error rate", ours.equal_error_rate.unwrap(), expected.equal_error_rate),
+            ("ece", Metrics::of(&case.scored(), 1).ece, expected.ece),
+            ("mce", ours.mce, expected.mce),
+            ("brier", ours.brier, expected.brier),
+            ("nll", ours.nll, expected.nll),
+        ] {
+            assert!((ours - theirs).abs() <= TOLERANCE, "{what} of {}: {ours}, expected {theirs}", case.name);
+        }
     }
 }
