@@ -17,6 +17,17 @@ pub enum Block {
         /// Output channels.
         channels: usize,
     },
+    /// Fused inverted bottleneck: a dense convolution that expands, a point convolution that projects.
+    Fused {
+        /// Kernel size of the expansion.
+        kernel: usize,
+        /// Stride of the expansion.
+        stride: usize,
+        /// Factor of the expansion.
+        expand: usize,
+        /// Output channels.
+        channels: usize,
+    },
     /// Universal inverted bottleneck: start depthwise, expand, middle depthwise, project.
     Bottleneck {
         /// Kernel of the depthwise convolution before the expansion; none if absent.
@@ -83,6 +94,51 @@ impl Config {
         }
     }
 
+    /// [`Self::conv_small`] with 768 channels before the logit instead of 1280: 2.00 M parameters,
+    /// a student of 8 MB.
+    pub fn conv_small_narrow() -> Self {
+        Config { name: "mobilenetv4-conv-small-narrow", head: 768, ..Self::conv_small() }
+    }
+
+    /// MobileNetV4-Conv-Medium, 8.44 M parameters with one logit (paper, table 12).
+    pub fn conv_medium() -> Self {
+        let stage2 = vec![
+            bottleneck(3, 5, 2, 6, 160),
+            bottleneck(3, 3, 1, 4, 160),
+            bottleneck(3, 3, 1, 4, 160),
+            bottleneck(3, 5, 1, 4, 160),
+            bottleneck(3, 3, 1, 4, 160),
+            bottleneck(3, 0, 1, 4, 160),
+            bottleneck(0, 0, 1, 2, 160),
+            bottleneck(3, 0, 1, 4, 160),
+        ];
+        let stage3 = vec![
+            bottleneck(5, 5, 2, 6, 256),
+            bottleneck(5, 5, 1, 4, 256),
+            bottleneck(3, 5, 1, 4, 256),
+            bottleneck(3, 5, 1, 4, 256),
+            bottleneck(0, 0, 1, 4, 256),
+            bottleneck(3, 0, 1, 4, 256),
+            bottleneck(3, 5, 1, 2, 256),
+            bottleneck(5, 5, 1, 4, 256),
+            bottleneck(0, 0, 1, 4, 256),
+            bottleneck(0, 0, 1, 4, 256),
+            bottleneck(5, 0, 1, 2, 256),
+        ];
+        Config {
+            name: "mobilenetv4-conv-medium",
+            stem: 32,
+            stages: vec![
+                vec![Block::Fused { kernel: 3, stride: 2, expand: 4, channels: 48 }],
+                vec![bottleneck(3, 5, 2, 4, 80), bottleneck(3, 3, 1, 2, 80)],
+                stage2,
+                stage3,
+                vec![conv(1, 1, 960)],
+            ],
+            head: 1280,
+        }
+    }
+
     /// The preset called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::presets().into_iter().find(|config| config.name == name)
@@ -90,7 +146,7 @@ impl Config {
 
     /// Every preset.
     pub fn presets() -> Vec<Self> {
-        vec![Self::conv_small()]
+        vec![Self::conv_small(), Self::conv_small_narrow(), Self::conv_medium()]
     }
 }
 
@@ -157,7 +213,15 @@ impl MobileNetV4 {
 #[derive(Debug, Clone)]
 enum UniversalBlock {
     Conv(ConvNorm),
+    Fused(Box<Fused>),
     Bottleneck(Box<Bottleneck>),
+}
+
+#[derive(Debug, Clone)]
+struct Fused {
+    conv_exp: ConvNorm,
+    conv_pwl: ConvNorm,
+    residual: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -176,6 +240,16 @@ impl UniversalBlock {
                 let window = Window::same(kernel, stride);
                 ConvNorm::dense(vb, ["conv", "bn1"], [cin, channels], window, Activation::Relu)
                     .map(Self::Conv)
+            }
+            Block::Fused { kernel, stride, expand, channels } => {
+                let wide = cin * expand;
+                let (window, point) = (Window::same(kernel, stride), Window::same(1, 1));
+                let (relu, identity) = (Activation::Relu, Activation::Identity);
+                Ok(Self::Fused(Box::new(Fused {
+                    conv_exp: ConvNorm::dense(vb, ["conv_exp", "bn1"], [cin, wide], window, relu)?,
+                    conv_pwl: ConvNorm::dense(vb, ["conv_pwl", "bn2"], [wide, channels], point, identity)?,
+                    residual: stride == 1 && cin == channels,
+                })))
             }
             Block::Bottleneck { start, middle, stride, expand, channels } => {
                 let wide = cin * expand;
@@ -216,22 +290,27 @@ impl UniversalBlock {
     fn channels_out(&self) -> usize {
         match self {
             Self::Conv(conv) => conv.channels_out(),
+            Self::Fused(fused) => fused.conv_pwl.channels_out(),
             Self::Bottleneck(bottleneck) => bottleneck.pw_proj.channels_out(),
         }
     }
 
     fn run<E: Executor>(&self, executor: &mut E, x: &E::Value) -> Result<E::Value> {
-        let block = match self {
-            Self::Conv(conv) => return executor.conv_norm(conv, x),
-            Self::Bottleneck(block) => block,
+        let (layers, residual) = match self {
+            Self::Conv(conv) => ([Some(conv), None, None, None], false),
+            Self::Fused(block) => {
+                ([Some(&block.conv_exp), Some(&block.conv_pwl), None, None], block.residual)
+            }
+            Self::Bottleneck(block) => (
+                [block.dw_start.as_ref(), Some(&block.pw_exp), block.dw_mid.as_ref(), Some(&block.pw_proj)],
+                block.residual,
+            ),
         };
         let mut y = x.clone();
-        let layers =
-            [block.dw_start.as_ref(), Some(&block.pw_exp), block.dw_mid.as_ref(), Some(&block.pw_proj)];
         for layer in layers.into_iter().flatten() {
             y = executor.conv_norm(layer, &y)?;
         }
-        if block.residual { executor.add(&y, x) } else { Ok(y) }
+        if residual { executor.add(&y, x) } else { Ok(y) }
     }
 }
 
@@ -242,17 +321,17 @@ mod tests {
     use candle_core::{DType, Device};
     use candle_nn::VarMap;
 
-    fn network(seed: u64) -> Result<(VarMap, MobileNetV4)> {
+    fn network(seed: u64, config: &Config) -> Result<(VarMap, MobileNetV4)> {
         let variables = VarMap::new();
         let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
-        let network = MobileNetV4::new(&vb, &Config::conv_small())?;
+        let network = MobileNetV4::new(&vb, config)?;
         initialise(&variables, seed)?;
         Ok((variables, network))
     }
 
     #[test]
     fn parameters_are_as_many_as_timms() -> Result<()> {
-        let (variables, _) = network(0)?;
+        let (variables, _) = network(0, &Config::conv_small())?;
         // timm's mobilenetv4_conv_small has 3,774,024 with its 1000 classes of 1280 weights and a bias.
         assert_eq!(parameter_count(&variables), 3_774_024 - 1000 * 1281 + 1281);
         Ok(())
@@ -260,20 +339,22 @@ mod tests {
 
     #[test]
     fn every_variable_but_running_moments_gets_a_gradient() -> Result<()> {
-        let (variables, network) = network(1)?;
-        let pictures = Tensor::randn(0f32, 1.0, (4, 3, 64, 64), &Device::Cpu)?;
-        let grads = network.forward_t(&pictures, true)?.sqr()?.sum_all()?.backward()?;
-        let variables = variables.data().lock().unwrap();
-        for (name, variable) in variables.iter() {
-            let running = name.contains("running_");
-            assert_eq!(grads.get(variable).is_some(), !running, "{name}");
+        for config in Config::presets() {
+            let (variables, network) = network(1, &config)?;
+            let pictures = Tensor::randn(0f32, 1.0, (4, 3, 64, 64), &Device::Cpu)?;
+            let grads = network.forward_t(&pictures, true)?.sqr()?.sum_all()?.backward()?;
+            let variables = variables.data().lock().unwrap();
+            for (name, variable) in variables.iter() {
+                let running = name.contains("running_");
+                assert_eq!(grads.get(variable).is_some(), !running, "{}: {name}", config.name);
+            }
         }
         Ok(())
     }
 
     #[test]
     fn training_moves_the_running_moments() -> Result<()> {
-        let (variables, network) = network(1)?;
+        let (variables, network) = network(1, &Config::conv_small())?;
         let pictures = Tensor::randn(0f32, 1.0, (4, 3, 32, 32), &Device::Cpu)?;
         let mean = |name: &str| -> Result<Vec<f32>> { variables.data().lock().unwrap()[name].to_vec1() };
         let before = mean("bn1.running_mean")?;
