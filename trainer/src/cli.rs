@@ -1,23 +1,25 @@
 //! Command line: one subcommand a step of the story.
 
+mod prepare;
+
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use engine::Frame;
 use engine::frame::MAX_FILE_BYTES;
 use image::ImageEncoder;
 use indicatif::{ProgressBar, ProgressStyle};
+use prepare::{PrepareArgs, ValidateArgs, run_prepare, run_validate};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::blend::{Ellipse, blend};
 use trainer::checkpoint::Checkpoint;
 use trainer::config::RunConfig;
-use trainer::dataset::{Split, read_manifest, write_manifest};
+use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
 use trainer::export::{BundleSource, onnx_bytes, write_bundle};
 use trainer::files::{read_limited, write_whole};
 use trainer::loader::{Loader, View};
-use trainer::prepare::prepare;
 use trainer::preview::contact_sheet;
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
 
@@ -30,8 +32,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the manifest of folders of faces, split without leaks.
+    /// Write the manifest of data sets, split without leaks.
+    #[command(after_help = prepare::EXAMPLES)]
     Prepare(PrepareArgs),
+    /// Check that the pictures of a manifest are there, whole and unchanged.
+    #[command(after_help = "Examples:\n  aware validate runs/manifest.csv")]
+    Validate(ValidateArgs),
     /// Show a batch as the network will see it, as PNG: real pictures in green frames, fakes in red ones.
     #[command(
         after_help = "Example:\n  aware preview --config trainer/configs/first.toml --output runs/batch.png"
@@ -52,21 +58,6 @@ enum Command {
         Examples:\n  aware detect photo.jpg\n  aware detect --json *.jpg | jq .report.verdict"
     )]
     Detect(DetectArgs),
-}
-
-#[derive(Args)]
-struct PrepareArgs {
-    /// Folder that holds SET/real and SET/fake.
-    root: PathBuf,
-    /// Use this set only; may be repeated.
-    #[arg(long = "dataset")]
-    datasets: Vec<String>,
-    /// Where the manifest goes.
-    #[arg(long, default_value = "runs/manifest.csv")]
-    output: PathBuf,
-    /// Seed of the split.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
 }
 
 #[derive(Args)]
@@ -179,6 +170,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Prepare(args) => run_prepare(&args)?,
+        Command::Validate(args) => run_validate(&args)?,
         Command::Preview(args) => run_preview(&args)?,
         Command::Train(args) => run_train(&args)?,
         Command::Export(args) => run_export(&args)?,
@@ -187,21 +179,6 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Detect(args) => return run_detect(&args),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn run_prepare(args: &PrepareArgs) -> Result<()> {
-    let prepared = prepare(&args.root, &args.datasets, args.seed, &progress_bar("{pos}/{len} pictures"))?;
-    write_manifest(&args.output, &prepared.samples)?;
-    for split in [Split::Train, Split::Val, Split::Test] {
-        let of_split = || prepared.samples.iter().filter(|s| s.split == split);
-        let fakes = of_split().filter(|s| s.is_fake()).count();
-        println!("{:5}  {:5} real  {fakes:5} fake", split.name(), of_split().count() - fakes);
-    }
-    for (path, reason) in &prepared.skipped {
-        eprintln!("skipped {}: {reason}", path.display());
-    }
-    println!("{} ({} skipped)", args.output.display(), prepared.skipped.len());
-    Ok(())
 }
 
 fn run_train(args: &TrainArgs) -> Result<()> {

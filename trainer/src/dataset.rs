@@ -84,10 +84,20 @@ pub fn write_manifest(path: &Path, samples: &[Sample]) -> Result<()> {
     crate::files::write_whole(path, &writer.into_inner().context("cannot finish the manifest")?)
 }
 
-/// A group in two splits would let the test split be learnt by heart.
+/// A group or picture in two splits would let the test split be learnt by heart.
 fn check_groups(samples: &[Sample]) -> Result<()> {
     let mut split_of = std::collections::HashMap::new();
+    let mut split_of_path = std::collections::HashMap::new();
     for sample in samples {
+        let first = *split_of_path.entry(&sample.image_path).or_insert(sample.split);
+        if first != sample.split {
+            bail!(
+                "{} is in both {} and {}: the splits leak",
+                sample.image_path.display(),
+                first.name(),
+                sample.split.name()
+            );
+        }
         let first = *split_of.entry((&sample.dataset, &sample.group)).or_insert(sample.split);
         if first != sample.split {
             bail!(
@@ -108,7 +118,7 @@ mod tests {
 
     fn sample(group: &str, split: Split) -> Sample {
         Sample {
-            image_path: "a.jpg".into(),
+            image_path: format!("{group}-{}.jpg", split.name()).into(),
             label: 0,
             dataset: "set".into(),
             split,
@@ -122,5 +132,13 @@ mod tests {
         assert!(check_groups(&[sample("a", Split::Train), sample("a", Split::Train)]).is_ok());
         let error = check_groups(&[sample("a", Split::Train), sample("a", Split::Test)]).unwrap_err();
         assert!(error.to_string().contains("leak"), "{error}");
+    }
+
+    #[test]
+    fn a_picture_in_two_splits_is_refused() {
+        let image_path = PathBuf::from("a.jpg");
+        let row = |group, split| Sample { image_path: image_path.clone(), ..sample(group, split) };
+        let error = check_groups(&[row("a", Split::Train), row("b", Split::Test)]).unwrap_err();
+        assert!(error.to_string().contains("a.jpg"), "{error}");
     }
 }

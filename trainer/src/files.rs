@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use engine::bundle::{self, FileEntry, MANIFEST_NAME};
 use engine::{Bundle, Manifest};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `content` to `path` through a temporary neighbour and a rename.
 ///
@@ -38,6 +38,33 @@ pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(value)?;
     json.push(b'\n');
     write_whole(path, &json)
+}
+
+/// Copies the file at `path`, if there is one, to a neighbour `NAME.bak-N` that is new, and names it.
+///
+/// # Errors
+/// If it cannot be copied.
+pub fn back_up(path: &Path) -> Result<Option<PathBuf>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let context = || format!("cannot keep a copy of {}", path.display());
+    for number in 1_u32.. {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".bak-{number}"));
+        let backup = PathBuf::from(name);
+        // Never over another backup, also not one made this moment.
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(&backup) {
+            Ok(mut file) => {
+                let mut content = std::fs::File::open(path).with_context(context)?;
+                std::io::copy(&mut content, &mut file).with_context(context)?;
+                return Ok(Some(backup));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(context),
+        }
+    }
+    bail!("{}: too many copies", context())
 }
 
 /// The content of the regular file at `path`, at most `limit` bytes.

@@ -2,7 +2,8 @@
 //!
 //! The training story, in the order of `aware --help`:
 //!
-//! 1. [`prepare`]: folders of pictures -> manifest ([`dataset`]), split without leaks;
+//! 1. [`prepare`]: data sets ([`readers`], [`video`]) -> manifest ([`dataset`]), split without leaks
+//!    ([`splits`]; [`legacy`] to compare), with a [`report`];
 //! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own;
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s;
@@ -12,7 +13,12 @@
 
 pub mod config;
 pub mod dataset;
+pub mod readers;
+pub mod splits;
+pub mod legacy;
+pub mod video;
 pub mod prepare;
+pub mod report;
 pub mod raster;
 pub mod augment;
 pub mod blend;
