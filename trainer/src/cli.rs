@@ -17,10 +17,12 @@ use trainer::checkpoint::Checkpoint;
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
+use trainer::evaluate::{compare, evaluate, score_run, text as report_text};
 use trainer::export::{BundleSource, onnx_bytes, write_bundle};
-use trainer::files::{read_limited, write_whole};
+use trainer::files::{read_limited, write_json, write_whole};
 use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
+use trainer::scores::{read_scores, write_scores};
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
 
 #[derive(Parser)]
@@ -45,6 +47,16 @@ enum Command {
     Preview(PreviewArgs),
     /// Train a network on a manifest.
     Train(TrainArgs),
+    /// Judge a run on a split, or scores from a file.
+    #[command(
+        after_help = "A file of scores has the columns path,label,dataset,group,logit.\n\nExamples:\n  \
+        aware evaluate --run runs/first --output runs/first/test\n  \
+        aware evaluate --scores runs/first/test/scores.csv --json | jq .all.auc"
+    )]
+    Evaluate(EvaluateArgs),
+    /// Compare two files of scores on the pictures that both judged.
+    #[command(after_help = "Example:\n  aware compare runs/a/test/scores.csv runs/b/test/scores.csv")]
+    Compare(CompareArgs),
     /// Write a network as FP32 ONNX.
     Export(ExportArgs),
     /// Write a finished run as a bundle that page and `detect` load.
@@ -87,6 +99,33 @@ struct PreviewArgs {
     /// Where the sheet goes.
     #[arg(long)]
     output: PathBuf,
+}
+
+#[derive(Args)]
+struct EvaluateArgs {
+    /// Folder of a finished run.
+    #[arg(long, required_unless_present = "scores")]
+    run: Option<PathBuf>,
+    /// CSV file of scores, judged instead of a run at a temperature of 1.
+    #[arg(long, conflicts_with_all = ["run", "split"])]
+    scores: Option<PathBuf>,
+    /// Split of the run's manifest.
+    #[arg(long, value_enum, default_value = "test")]
+    split: Split,
+    /// JSON by data set instead of text.
+    #[arg(long)]
+    json: bool,
+    /// Folder for scores.csv and metrics.json.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct CompareArgs {
+    /// Scores of the first run.
+    first: PathBuf,
+    /// Scores of the second run.
+    second: PathBuf,
 }
 
 #[derive(Args)]
@@ -173,6 +212,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Validate(args) => run_validate(&args)?,
         Command::Preview(args) => run_preview(&args)?,
         Command::Train(args) => run_train(&args)?,
+        Command::Evaluate(args) => run_evaluate(&args)?,
+        Command::Compare(args) => run_compare(&args)?,
         Command::Export(args) => run_export(&args)?,
         Command::Bundle(args) => run_bundle(&args)?,
         Command::Blend(args) => run_blend(&args)?,
@@ -201,6 +242,32 @@ fn run_preview(args: &PreviewArgs) -> Result<()> {
     let view = View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch: args.epoch };
     let sheet = contact_sheet(&loader, &config.preprocess(), view, config.batch_size)?;
     write_png(&args.output, &sheet)
+}
+
+fn run_evaluate(args: &EvaluateArgs) -> Result<()> {
+    let (rows, reports) = if let Some(run) = &args.run {
+        let scores = score_run(&RunFolder::new(run), args.split)?;
+        let reports = evaluate(&scores.rows, Some(&scores.trivial), scores.temperature);
+        (scores.rows, reports)
+    } else {
+        let rows = read_scores(args.scores.as_ref().context("neither a run nor scores")?)?;
+        let reports = evaluate(&rows, None, 1.0);
+        (rows, reports)
+    };
+    if let Some(folder) = &args.output {
+        write_scores(&folder.join("scores.csv"), &rows)?;
+        write_json(&folder.join("metrics.json"), &reports)?;
+    }
+    let report =
+        if args.json { serde_json::to_string_pretty(&reports)? + "\n" } else { report_text(&reports) };
+    print!("{report}");
+    Ok(())
+}
+
+fn run_compare(args: &CompareArgs) -> Result<()> {
+    let comparison = compare(&read_scores(&args.first)?, &read_scores(&args.second)?)?;
+    println!("{}", serde_json::to_string_pretty(&comparison)?);
+    Ok(())
 }
 
 fn run_export(args: &ExportArgs) -> Result<()> {

@@ -8,8 +8,9 @@
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own;
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s;
 //! 5. [`metrics`], [`judgement`], [`cascade`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
-//! 6. [`export`]: network -> ONNX -> bundle, checked through the engine;
-//! 7. [`detect`]: pictures on disk -> reports, with the bundle.
+//! 6. [`evaluate`]: a run, or [`scores`] from a file -> reports, and two runs side by side;
+//! 7. [`export`]: network -> ONNX -> bundle, checked through the engine;
+//! 8. [`detect`]: pictures on disk -> reports, with the bundle.
 
 pub mod config;
 pub mod dataset;
@@ -38,6 +39,8 @@ pub mod judgement;
 pub mod cascade;
 pub mod trivial;
 pub mod temperature;
+pub mod scores;
+pub mod evaluate;
 pub mod export;
 pub mod detect;
 pub mod files;

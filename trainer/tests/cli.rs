@@ -151,3 +151,33 @@ fn an_unknown_key_in_a_configuration_is_named() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("learningrate") && message.contains("line 2"), "{message}");
 }
+
+#[test]
+fn scores_are_evaluated_and_compared() {
+    let folder = common::folder("scores");
+    let scores = folder.join("scores.csv");
+    let aware =
+        |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_aware")).args(arguments).output().unwrap();
+    let rows = "a.png,0,s,1,-2\nb.png,1,s,1,1.5\nc.png,0,s,2,0.5\nd.png,1,s,2,0.25\n";
+    std::fs::write(&scores, format!("path,label,dataset,group,logit\n{rows}")).unwrap();
+    let (path, out) = (scores.to_str().unwrap(), folder.join("out"));
+    let output = aware(&["evaluate", "--json", "--scores", path, "--output", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["all"]["auc"], 0.75);
+    assert_eq!(report["s"]["confusion"]["false_positives"], 1);
+    let written: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("metrics.json")).unwrap()).unwrap();
+    assert_eq!(written, report);
+    let copy = out.join("scores.csv");
+    let output = aware(&["compare", path, copy.to_str().unwrap()]);
+    let comparison: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&comparison["pictures"], &comparison["difference"]), (&4.into(), &0.0.into()));
+
+    std::fs::write(&scores, "path,label,dataset,group,logit\na.png,0,s,1,nan\n").unwrap();
+    let output = aware(&["evaluate", "--scores", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("scores.csv") && message.contains("line 2"), "{message}");
+    assert_eq!(aware(&["evaluate"]).status.code(), Some(2));
+}

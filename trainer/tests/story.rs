@@ -10,6 +10,7 @@ use trainer::augment::Augment;
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest, write_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
+use trainer::evaluate::{evaluate, score_run};
 use trainer::export::{BundleSource, write_bundle};
 use trainer::prepare::prepare;
 use trainer::train::{RunFolder, RunMetrics, Span, Start, train};
@@ -49,6 +50,11 @@ fn a_toy_set_is_learned_bundled_and_judged() {
     let metrics = run(&config, &run_folder, Start::Fresh, None);
     let auc = metrics.test["toy"].auc.unwrap();
     assert!(auc > 0.95, "test AUC {auc} on a set that a checkerboard gives away");
+
+    let scores = score_run(&RunFolder::new(&run_folder), Split::Test).unwrap();
+    let reports = evaluate(&scores.rows, Some(&scores.trivial), scores.temperature);
+    assert_eq!(reports["toy"].metrics.auc, Some(auc), "evaluation repeats the run's own judgement");
+    assert_eq!(reports["toy"].trivial_cues_auc, metrics.test_trivial_cues["toy"].auc);
 
     let card = root.join("card.md");
     std::fs::write(&card, "# Toy\n").unwrap();
