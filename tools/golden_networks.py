@@ -15,6 +15,8 @@ import numpy
 import timm
 import torch
 from timm.layers import BatchNormAct2d
+from timm.models._efficientnet_builder import decode_arch_def
+from timm.models.efficientnet import EfficientNet
 
 SIZE = 64
 # Our preset, timm's name, and the width of the head where it is ours.
@@ -22,6 +24,7 @@ NETWORKS = [
     ("mobilenetv4-conv-small", "mobilenetv4_conv_small", None),
     ("mobilenetv4-conv-small-narrow", "mobilenetv4_conv_small", 768),
     ("mobilenetv4-conv-medium", "mobilenetv4_conv_medium", None),
+    ("efficientnetv2-lite", None, None),
 ]
 
 
@@ -51,9 +54,24 @@ def value(name, shape):
     return torch.from_numpy(values.astype(numpy.float32))
 
 
+# EfficientNetV2-lite is ours, built of timm's blocks.
+LITE = [
+    ["cn_r2_k3_s1_e1_c24_skip"],
+    ["er_r3_k3_s2_e4_c40"],
+    ["er_r3_k3_s2_e4_c64"],
+    ["ir_r4_k3_s2_e4_c128"],
+    ["ir_r7_k3_s1_e6_c144"],
+    ["ir_r11_k3_s2_e6_c248"],
+]
+
+
+def lite():
+    return EfficientNet(decode_arch_def(LITE), 1, stem_size=40, num_features=1664, act_layer=torch.nn.ReLU6)
+
+
 cases = []
 for preset, name, head in NETWORKS:
-    network = timm.create_model(name, num_classes=1)
+    network = timm.create_model(name, num_classes=1) if name else lite()
     if head:
         # timm's MobileNetV4 takes no other width.
         network.conv_head = torch.nn.Conv2d(network.conv_head.in_channels, head, 1, bias=False)

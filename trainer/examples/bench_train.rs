@@ -58,7 +58,8 @@ impl Executor for Stock {
         let y = norm.forward_t(&y, true)?;
         match layer.activation {
             Activation::Relu => y.relu(),
-            _ => Ok(y),
+            Activation::Relu6 => y.clamp(0f32, 6f32),
+            Activation::Identity => Ok(y),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::files::{write_json, write_whole};
 use crate::loader::{Item, Loader, View};
 use crate::loss::{binary_cross_entropy_with_logits, class_weights};
 use crate::metrics::{Metrics, Scored, auc};
-use crate::models::{MobileNetV4, MobileNetV4Config, initialise};
+use crate::models::{Model, initialise};
 use crate::optimizer::AdamW;
 use crate::schedule::CosineSchedule;
 use crate::temperature::{fit_temperature, fit_thresholds};
@@ -64,7 +64,7 @@ pub struct Network {
     /// Every variable by name.
     pub variables: VarMap,
     /// The layers over them.
-    pub model: MobileNetV4,
+    pub model: Model,
 }
 
 impl Network {
@@ -73,13 +73,11 @@ impl Network {
     /// # Errors
     /// If there is no such preset.
     pub fn new(name: &str, seed: u64) -> Result<Self> {
-        let Some(config) = MobileNetV4Config::from_name(name) else {
-            let known: Vec<_> = MobileNetV4Config::presets().iter().map(|config| config.name).collect();
-            bail!("there is no network {name:?}; known: {}", known.join(", "))
-        };
         let variables = VarMap::new();
         let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
-        let model = MobileNetV4::new(&vb, &config)?;
+        let Some(model) = Model::from_name(&vb, name)? else {
+            bail!("there is no network {name:?}; known: {}", Model::presets().join(", "))
+        };
         initialise(&variables, seed)?;
         Ok(Network { variables, model })
     }
@@ -359,7 +357,7 @@ fn judge(folder: &RunFolder, train: &Loader, val: &Loader, test: &Loader) -> Res
 ///
 /// # Errors
 /// If a picture does not load.
-pub fn logits(model: &MobileNetV4, loader: &Loader) -> Result<Vec<Scored>> {
+pub fn logits(model: &Model, loader: &Loader) -> Result<Vec<Scored>> {
     let mut values: Vec<f32> = Vec::new();
     for batch in loader.batches(View::Plain, EVALUATION_BATCH, 0) {
         values.extend(model.forward_t(&batch?.pictures, false)?.to_vec1::<f32>()?);

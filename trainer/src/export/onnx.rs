@@ -3,7 +3,7 @@
 //! Operator set 13, static shapes, every value listed in `value_info` and every convolution with a
 //! bias: wonnx needs the shapes and gets 3x3 convolutions without bias wrong.
 
-use crate::models::{ConvKind, ConvNorm, Executor, Linear, MobileNetV4};
+use crate::models::{ConvKind, ConvNorm, Executor, Linear, Model};
 use crate::ops::Activation;
 use candle_core::{Result, Tensor};
 use engine::runtime::proto::{
@@ -24,7 +24,7 @@ pub type Metadata = Vec<(String, String)>;
 ///
 /// # Errors
 /// None but candle's own.
-pub fn onnx_bytes(network: &MobileNetV4, image_size: usize, metadata: Metadata) -> Result<Vec<u8>> {
+pub fn onnx_bytes(network: &Model, image_size: usize, metadata: Metadata) -> Result<Vec<u8>> {
     let mut writer = GraphWriter::default();
     let image = Value { name: "image".into(), shape: vec![1, 3, image_size, image_size] };
     let logit = network.run(&mut writer, &image)?;
@@ -121,6 +121,13 @@ impl Executor for GraphWriter {
             Activation::Identity => Ok(y),
             Activation::Relu => {
                 Ok(self.push("Relu", &[&y.name], Vec::new(), format!("{}.relu", layer.name), y.shape))
+            }
+            Activation::Relu6 => {
+                let bound = |value: f32| Tensor::new(value, layer.weight.device());
+                let low = self.constant(format!("{}.low", layer.name), &bound(0.0)?)?;
+                let high = self.constant(format!("{}.high", layer.name), &bound(6.0)?)?;
+                let inputs = [&y.name[..], &low, &high];
+                Ok(self.push("Clip", &inputs, Vec::new(), format!("{}.relu6", layer.name), y.shape))
             }
         }
     }

@@ -1,8 +1,8 @@
 //! MobileNetV4 (Qin et al., arXiv 2404.10518), with the layer names of timm's checkpoints.
 
-use super::layers::{Compute, ConvNorm, Executor, Linear, Mode};
+use super::layers::{ConvNorm, Executor, Linear};
 use crate::ops::{Activation, Window};
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
 
 /// One row of the architecture table.
@@ -139,11 +139,6 @@ impl Config {
         }
     }
 
-    /// The preset called `name`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::presets().into_iter().find(|config| config.name == name)
-    }
-
     /// Every preset.
     pub fn presets() -> Vec<Self> {
         vec![Self::conv_small(), Self::conv_small_narrow(), Self::conv_medium()]
@@ -196,16 +191,6 @@ impl MobileNetV4 {
         let pooled = executor.global_average_pool(&x)?;
         let embedding = executor.conv_norm(&self.conv_head, &pooled)?;
         executor.linear(&self.classifier, &embedding)
-    }
-
-    /// Logits `[N]` of normalised RGB `pictures` `[N, 3, H, W]`.
-    ///
-    /// # Errors
-    /// If the shape is another.
-    pub fn forward_t(&self, pictures: &Tensor, train: bool) -> Result<Tensor> {
-        let mode = if train { Mode::Train } else { Mode::Evaluate };
-        let maps = pictures.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
-        self.run(&mut Compute { mode }, &maps)?.flatten_all()
     }
 }
 
@@ -311,57 +296,5 @@ impl UniversalBlock {
             y = executor.conv_norm(layer, &y)?;
         }
         if residual { executor.add(&y, x) } else { Ok(y) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::{initialise, parameter_count};
-    use candle_core::{DType, Device};
-    use candle_nn::VarMap;
-
-    fn network(seed: u64, config: &Config) -> Result<(VarMap, MobileNetV4)> {
-        let variables = VarMap::new();
-        let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
-        let network = MobileNetV4::new(&vb, config)?;
-        initialise(&variables, seed)?;
-        Ok((variables, network))
-    }
-
-    #[test]
-    fn parameters_are_as_many_as_timms() -> Result<()> {
-        let (variables, _) = network(0, &Config::conv_small())?;
-        // timm's mobilenetv4_conv_small has 3,774,024 with its 1000 classes of 1280 weights and a bias.
-        assert_eq!(parameter_count(&variables), 3_774_024 - 1000 * 1281 + 1281);
-        Ok(())
-    }
-
-    #[test]
-    fn every_variable_but_running_moments_gets_a_gradient() -> Result<()> {
-        for config in Config::presets() {
-            let (variables, network) = network(1, &config)?;
-            let pictures = Tensor::randn(0f32, 1.0, (4, 3, 64, 64), &Device::Cpu)?;
-            let grads = network.forward_t(&pictures, true)?.sqr()?.sum_all()?.backward()?;
-            let variables = variables.data().lock().unwrap();
-            for (name, variable) in variables.iter() {
-                let running = name.contains("running_");
-                assert_eq!(grads.get(variable).is_some(), !running, "{}: {name}", config.name);
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn training_moves_the_running_moments() -> Result<()> {
-        let (variables, network) = network(1, &Config::conv_small())?;
-        let pictures = Tensor::randn(0f32, 1.0, (4, 3, 32, 32), &Device::Cpu)?;
-        let mean = |name: &str| -> Result<Vec<f32>> { variables.data().lock().unwrap()[name].to_vec1() };
-        let before = mean("bn1.running_mean")?;
-        network.forward_t(&pictures, false)?;
-        assert_eq!(before, mean("bn1.running_mean")?);
-        network.forward_t(&pictures, true)?;
-        assert_ne!(before, mean("bn1.running_mean")?);
-        Ok(())
     }
 }

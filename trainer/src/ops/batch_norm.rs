@@ -17,6 +17,19 @@ pub enum Activation {
     Identity,
     /// `max(x, 0)`; its gradient at 0 is 0.
     Relu,
+    /// `min(max(x, 0), 6)`; its gradient at both ends is 0.
+    Relu6,
+}
+
+impl Activation {
+    /// What values are clamped to; wider than every value for an identity, so that nothing is cut off.
+    fn bounds(self) -> [f32; 2] {
+        match self {
+            Activation::Identity => [f32::NEG_INFINITY, f32::INFINITY],
+            Activation::Relu => [0.0, f32::INFINITY],
+            Activation::Relu6 => [0.0, 6.0],
+        }
+    }
 }
 
 /// Mean and biased variance of each channel, both of length `C`.
@@ -97,8 +110,7 @@ impl CustomOp3 for BatchNorm {
         y.par_chunks_mut(row).zip(x.par_chunks(row)).enumerate().for_each(|(i, (y, x))| {
             let scale = gamma[i] / (moments.variance[i] + self.epsilon).sqrt();
             let shift = beta[i] - moments.mean[i] * scale;
-            let floor = if self.activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY };
-            scale_shift(x, scale, shift, floor, y);
+            scale_shift(x, scale, shift, self.activation.bounds(), y);
         });
         Ok((CpuStorage::F32(y), Shape::from((c, h, w, n))))
     }
@@ -172,8 +184,7 @@ impl CustomOp3 for BatchNormGrad {
                     mean: self.moments.mean[i],
                     inverse_std,
                     scale: self.gamma[i] * inverse_std,
-                    // Below every value of an identity, so that nothing is masked.
-                    floor: if self.activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY },
+                    bounds: self.activation.bounds(),
                     from_batch: self.from_batch,
                 };
                 (*grad_gamma, *grad_beta) =
@@ -189,14 +200,14 @@ struct Channel {
     mean: f32,
     inverse_std: f32,
     scale: f32,
-    floor: f32,
+    bounds: [f32; 2],
     from_batch: bool,
 }
 
 impl Channel {
     /// Writes the input's gradient and returns those of gamma and beta.
     fn grad(&self, x: &[f32], y: &[f32], grad: &[f32], grad_x: &mut [f32]) -> (f32, f32) {
-        let (sum, dot) = masked_sums(x, y, grad, self.floor, self.mean, grad_x);
+        let (sum, dot) = masked_sums(x, y, grad, self.bounds, self.mean, grad_x);
         let dot = dot * self.inverse_std;
         if self.from_batch {
             let count = x.len() as f32;
@@ -241,21 +252,28 @@ fn sum_by(x: &[f32], value: impl Fn(f32) -> f32) -> f64 {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
-fn scale_shift(x: &[f32], scale: f32, shift: f32, floor: f32, y: &mut [f32]) {
+fn scale_shift(x: &[f32], scale: f32, shift: f32, [floor, ceiling]: [f32; 2], y: &mut [f32]) {
     for (y, x) in y.iter_mut().zip(x) {
-        *y = (x * scale + shift).max(floor);
+        *y = (x * scale + shift).max(floor).min(ceiling);
     }
 }
 
 /// Writes the gradient behind the activation to `masked`; returns its sum and its dot with `x - mean`.
 #[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
-fn masked_sums(x: &[f32], y: &[f32], grad: &[f32], floor: f32, mean: f32, masked: &mut [f32]) -> (f32, f32) {
+fn masked_sums(
+    x: &[f32],
+    y: &[f32],
+    grad: &[f32],
+    [floor, ceiling]: [f32; 2],
+    mean: f32,
+    masked: &mut [f32],
+) -> (f32, f32) {
     let (mut sum, mut dot) = (0f64, 0f64);
     for (((x, y), grad), masked) in
         x.chunks(4096).zip(y.chunks(4096)).zip(grad.chunks(4096)).zip(masked.chunks_mut(4096))
     {
         for (((_, y), grad), masked) in x.iter().zip(y).zip(grad).zip(masked.iter_mut()) {
-            *masked = if *y > floor { *grad } else { 0.0 };
+            *masked = if *y > floor && *y < ceiling { *grad } else { 0.0 };
         }
         let mut sums = [0f32; LANES];
         let mut dots = [0f32; LANES];
@@ -306,12 +324,16 @@ mod tests {
             .broadcast_mul(&gamma.reshape((c, 1))?)?
             .broadcast_add(&beta.reshape((c, 1))?)?
             .reshape(x.shape())?;
-        if activation == Activation::Relu { y.relu() } else { Ok(y) }
+        match activation {
+            Activation::Identity => Ok(y),
+            Activation::Relu => y.relu(),
+            Activation::Relu6 => y.clamp(0f32, 6f32),
+        }
     }
 
     #[test]
     fn values_and_gradients_equal_the_plain_formula() -> Result<()> {
-        for activation in [Activation::Identity, Activation::Relu] {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
             for shape in [[3, 2, 3, 5], [2, 4, 4, 17], [1, 9, 9, 64]] {
                 let x = random(&shape, 1)?;
                 let gamma = random(&shape[..1], 2)?;
