@@ -1,11 +1,9 @@
 //! Runs a command within a time limit, and says what happened when it fails.
 
 use anyhow::{Context, Result, bail};
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Limit of a question to a program.
@@ -13,7 +11,7 @@ pub const QUICK: Duration = Duration::from_secs(60);
 /// Limit of a build, an installation or a run of tests.
 pub const LONG: Duration = Duration::from_secs(25 * 60);
 
-/// Lines of output that an error shows.
+/// Lines of standard output, and of standard error, that a failure shows.
 const TAIL_LINES: usize = 25;
 /// How often a running command is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -27,14 +25,14 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub fn run_captured(command: &mut Command, limit: Duration) -> Result<String> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(command)?;
-    let tail = Arc::new(Mutex::new(VecDeque::new()));
-    let stdout = child.stdout.take().map(|pipe| read_lines(pipe, &tail));
-    let stderr = child.stderr.take().map(|pipe| read_lines(pipe, &tail));
+    let stdout = child.stdout.take().map(read_lines);
+    let stderr = child.stderr.take().map(read_lines);
     let ended = wait(&mut child, limit);
     let deadline = Instant::now() + DRAIN;
-    let stdout = stdout.map_or_else(String::new, |lines| drain(&lines, deadline));
-    stderr.map(|lines| drain(&lines, deadline));
-    let tail: Vec<String> = tail.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+    let [stdout, stderr] =
+        [stdout, stderr].map(|lines| lines.map_or_else(String::new, |lines| drain(&lines, deadline)));
+    // One after the other: which pipe was read first is chance.
+    let tail: Vec<&str> = [&stdout, &stderr].into_iter().flat_map(|text| last_lines(text)).collect();
     match ended {
         Ok(status) if status.success() => Ok(stdout),
         ended if tail.is_empty() => bail!("{} and printed nothing", failure(command, ended)),
@@ -94,22 +92,21 @@ fn failure(command: &Command, ended: Result<ExitStatus, Duration>) -> String {
     }
 }
 
-/// Sends the lines of `pipe`, and keeps the last ones in `tail`.
-fn read_lines(pipe: impl Read + Send + 'static, tail: &Arc<Mutex<VecDeque<String>>>) -> Receiver<String> {
+/// The last lines of `text`.
+fn last_lines(text: &str) -> impl Iterator<Item = &str> {
+    let count = text.lines().count();
+    text.lines().skip(count.saturating_sub(TAIL_LINES))
+}
+
+/// Sends the lines of `pipe` as they come.
+fn read_lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
-    let tail = Arc::clone(tail);
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut bytes = Vec::new();
         while matches!(reader.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
             let line = String::from_utf8_lossy(&bytes).into_owned();
             bytes.clear();
-            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-            tail.push_back(line.trim_end().to_owned());
-            if tail.len() > TAIL_LINES {
-                tail.pop_front();
-            }
-            drop(tail);
             if sender.send(line).is_err() {
                 return;
             }
@@ -154,9 +151,8 @@ mod tests {
 
     #[test]
     fn a_command_that_hangs_is_stopped() {
-        let error =
-            run_captured(&mut shell("echo first; exec tail -f /dev/null"), Duration::from_millis(200))
-                .unwrap_err();
+        let error = run_captured(&mut shell("echo first; exec tail -f /dev/null"), Duration::from_secs(1))
+            .unwrap_err();
         assert!(error.to_string().contains("was stopped after"), "{error}");
         assert!(error.to_string().contains("first"), "{error}");
     }
