@@ -68,7 +68,9 @@ pub fn bench_train(project: &Project, config: &BenchConfig) -> Result<()> {
     let mut example = project.cargo();
     example.args(["run", "--release", "-p", "trainer", "--example", "bench_train", "--"]);
     config.append_to(&mut example)?;
-    // As `aware` has it: candle's own pool spins, which slows down both sides on few cores.
-    example.env("CANDLE_NUM_THREADS", "1");
+    // As `aware` has it: all cores for products, which candle would otherwise give to physical cores only, and none
+    // for its own pool, which spins. Both favour stock candle too.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    example.env("CANDLE_NUM_THREADS", "1").env("RAYON_NUM_THREADS", cores.to_string());
     run_shown(&mut example, LONG)
 }
