@@ -1,6 +1,7 @@
 //! Exponential moving average of a network's weights, which judges better than the last step's.
 
-use candle_core::{Result, Tensor, Var};
+use crate::models::lock;
+use candle_core::{Result, Tensor};
 use candle_nn::VarMap;
 use std::collections::HashMap;
 
@@ -95,10 +96,6 @@ fn set(variables: &VarMap, values: &HashMap<String, Tensor>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn lock(variables: &VarMap) -> std::sync::MutexGuard<'_, HashMap<String, Var>> {
-    variables.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

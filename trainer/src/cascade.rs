@@ -1,6 +1,6 @@
 //! What a first, cheap network may answer alone: shares that pass, fakes that slip through.
 
-use crate::metrics::Scored;
+use crate::metrics::{Scored, percentiles};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -128,13 +128,6 @@ fn intervals(scored: &[Scored], groups: &[&str], threshold: f64, seed: u64) -> O
         leakages.extend(share(sum[3], sum[2]));
     }
     Some([percentiles(leakages)?, percentiles(filtrations)?])
-}
-
-/// 2.5 and 97.5 percentiles.
-pub(crate) fn percentiles(mut values: Vec<f64>) -> Option<[f64; 2]> {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)? as f64;
-    Some([0.025, 0.975].map(|share| values[(last * share).round() as usize]))
 }
 
 fn passed_real(scored: &[Scored], passes: impl Fn(f64) -> bool) -> PassedReal {

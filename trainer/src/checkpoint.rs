@@ -3,6 +3,7 @@
 use crate::average::Average;
 use crate::config::RunConfig;
 use crate::files::write_whole;
+use crate::models::lock;
 use crate::optimizer::AdamW;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
@@ -146,8 +147,4 @@ impl Checkpoint {
         };
         self.tensors.iter().filter_map(own).collect()
     }
-}
-
-fn lock(variables: &VarMap) -> std::sync::MutexGuard<'_, HashMap<String, candle_core::Var>> {
-    variables.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

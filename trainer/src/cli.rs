@@ -80,7 +80,7 @@ struct TrainArgs {
     /// Folder of the run.
     #[arg(long)]
     output: PathBuf,
-    /// Go on after the last finished epoch.
+    /// Go on from the last checkpoint.
     #[arg(long)]
     resume: bool,
     /// Stop after this many epochs of the run, to --resume later.

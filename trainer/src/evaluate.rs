@@ -1,14 +1,14 @@
 //! The judgement of scores, of a run or from a file: per data set and pooled, and of two runs side by side.
 
-use crate::cascade::{CascadeRow, Selection, cascade_table, percentiles, select_threshold};
+use crate::cascade::{CascadeRow, Selection, cascade_table, select_threshold};
 use crate::checkpoint::Checkpoint;
 use crate::dataset::{Sample, Split, read_manifest};
 use crate::files::read_limited;
 use crate::judgement::Judgement;
 use crate::loader::Loader;
-use crate::metrics::{Metrics, Scored, auc};
+use crate::metrics::{Metrics, Scored, auc, percentiles};
 use crate::scores::ScoreRow;
-use crate::train::{Network, RunFolder, RunMetrics, logits};
+use crate::train::{Network, RunFolder, RunMetrics, logits, select};
 use crate::trivial::trivial_scores;
 use anyhow::{Context, Result, ensure};
 use rand::{RngExt, SeedableRng};
@@ -61,12 +61,10 @@ pub fn score_run(folder: &RunFolder, split: Split) -> Result<RunScores> {
         serde_json::from_slice(&metrics).with_context(|| format!("in {}", folder.metrics().display()))?;
     let checkpoint = Checkpoint::read(&folder.best())?;
     let config = &checkpoint.progress.config;
-    let samples = read_manifest(&config.manifest)?;
+    let samples = select(read_manifest(&config.manifest)?, &config.datasets)?;
     let of_split = |wanted: Split| {
-        let used = |s: &&Sample| {
-            s.split == wanted && (config.datasets.is_empty() || config.datasets.contains(&s.dataset))
-        };
-        Loader::new(samples.iter().filter(used).cloned().collect(), config.preprocess())
+        let samples = samples.iter().filter(|sample| sample.split == wanted);
+        Loader::new(samples.cloned().collect(), config.preprocess())
     };
     let (learned, judged) = (of_split(Split::Train), of_split(split));
     let network = Network::from_checkpoint(&checkpoint)?;

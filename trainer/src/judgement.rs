@@ -1,10 +1,8 @@
 //! What stands beside AUC and F1: confusion, equal error rate, calibration.
 
 use crate::metrics::Scored;
+use crate::reliability::{Bin, reliability};
 use serde::{Deserialize, Serialize};
-
-/// Bins of a reliability diagram.
-const BINS: usize = 10;
 
 /// Counts at a threshold of 0.5; a score of 0.5 is called fake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,19 +15,6 @@ pub struct Confusion {
     pub false_negatives: usize,
     /// Fake, called fake.
     pub true_positives: usize,
-}
-
-/// One bar of a reliability diagram: scores in `[lower, lower + 0.1)`, the last with 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Bin {
-    /// Smallest score of the bin.
-    pub lower: f64,
-    /// Pictures in it.
-    pub count: usize,
-    /// Their mean P(fake); absent in an empty bin.
-    pub mean_score: Option<f64>,
-    /// Share of fakes among them; absent in an empty bin.
-    pub fakes: Option<f64>,
 }
 
 /// Judgement of one set of pictures whose scores are P(fake).
@@ -95,24 +80,6 @@ impl Confusion {
     }
 }
 
-/// Ten equal bins over `[0, 1]`: 0 falls into the first, 1 into the last.
-pub fn reliability(scored: &[Scored]) -> Vec<Bin> {
-    let mut sums = [(0usize, 0.0, 0usize); BINS];
-    for s in scored {
-        let sum = &mut sums[((s.score * BINS as f64) as usize).min(BINS - 1)];
-        sum.0 += 1;
-        sum.1 += s.score;
-        sum.2 += usize::from(s.fake);
-    }
-    let bin = |(index, (count, scores, fakes)): (usize, (usize, f64, usize))| Bin {
-        lower: index as f64 / BINS as f64,
-        count,
-        mean_score: (count > 0).then(|| scores / count as f64),
-        fakes: (count > 0).then(|| fakes as f64 / count as f64),
-    };
-    sums.into_iter().enumerate().map(bin).collect()
-}
-
 /// The rate at which as many reals are called fake as fakes real, on straight lines between the
 /// points of the ROC curve; absent if a class is.
 pub fn equal_error_rate(scored: &[Scored]) -> Option<f64> {
@@ -145,14 +112,6 @@ mod tests {
 
     fn scored(pairs: &[(f64, u8)]) -> Vec<Scored> {
         pairs.iter().map(|&(score, fake)| Scored { score, fake: fake == 1 }).collect()
-    }
-
-    #[test]
-    fn certain_answers_fall_into_the_outer_bins() {
-        let bins = reliability(&scored(&[(0.0, 0), (0.0, 1), (1.0, 1), (0.1, 0)]));
-        assert_eq!((bins[0].count, bins[0].fakes), (2, Some(0.5)));
-        assert_eq!((bins[9].count, bins[9].mean_score), (1, Some(1.0)));
-        assert_eq!((bins[1].count, bins[5].count, bins[5].fakes), (1, 0, None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! seeded with the file's name, as Python draws it. Knows no people, so they are in several splits.
 
 use crate::dataset::Split;
+use md5::Md5;
 use sha2::{Digest, Sha512};
 
 /// The split that the original gives a file with `key`.
@@ -15,7 +16,7 @@ pub fn split_of(key: &str) -> Split {
 
 /// Python's `random.seed(hashlib.md5(key).hexdigest()); random.random()`.
 pub fn random(key: &str) -> f64 {
-    let digest: String = md5(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = Md5::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
     // Python seeds with the integer of the text and its SHA-512, most significant byte first; the
     // generator takes that in words, least significant first. No digit is 0, so no word falls away.
     let mut seed = digest.clone().into_bytes();
@@ -77,41 +78,6 @@ fn output(state: &[u32; N], index: usize) -> u32 {
     y ^ y >> 18
 }
 
-/// RFC 1321; here only to name files as Python does, never to protect anything.
-fn md5(message: &[u8]) -> [u8; 16] {
-    const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
-    let mut padded = message.to_vec();
-    padded.push(0x80);
-    padded.resize((message.len() + 9).next_multiple_of(64) - 8, 0);
-    padded.extend_from_slice(&(message.len() as u64 * 8).to_le_bytes());
-    let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
-    for block in padded.chunks_exact(64) {
-        let word = |i: usize| {
-            u32::from_le_bytes([block[4 * i], block[4 * i + 1], block[4 * i + 2], block[4 * i + 3]])
-        };
-        let [mut a, mut b, mut c, mut d] = state;
-        for i in 0..64 {
-            let (mix, at) = match i / 16 {
-                0 => (b & c | !b & d, i),
-                1 => (d & b | !d & c, 5 * i + 1),
-                2 => (b ^ c ^ d, 3 * i + 5),
-                _ => (c ^ (b | !d), 7 * i),
-            };
-            let constant = (((i + 1) as f64).sin().abs() * 4_294_967_296.0) as u32;
-            let sum = a.wrapping_add(mix).wrapping_add(constant).wrapping_add(word(at % 16));
-            (a, d, c, b) = (d, c, b, b.wrapping_add(sum.rotate_left(SHIFTS[i / 16][i % 4])));
-        }
-        for (sum, part) in state.iter_mut().zip([a, b, c, d]) {
-            *sum = sum.wrapping_add(part);
-        }
-    }
-    let mut digest = [0; 16];
-    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
-    digest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,18 +97,5 @@ mod tests {
             assert_eq!(random(key), number, "{key}");
             assert_eq!(split_of(key), split, "{key}");
         }
-    }
-
-    #[test]
-    fn md5_gives_the_digests_of_rfc_1321() {
-        let hex = |text: &str| md5(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
-        assert_eq!(hex(""), "d41d8cd98f00b204e9800998ecf8427e");
-        assert_eq!(hex("message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
-        let digits = "12345678901234567890".repeat(4);
-        assert_eq!(hex(&digits), "57edf4a22be3c955ac49da2e2107b67a");
-        // Lengths around the end of a block.
-        assert_eq!(hex(&"a".repeat(55)), "ef1772b6dff9a122358552954ad0df65");
-        assert_eq!(hex(&"a".repeat(56)), "3b0c8ac703f828b04c6c197006d17218");
-        assert_eq!(hex(&"a".repeat(64)), "014842d480b571495a4a0363793f7367");
     }
 }

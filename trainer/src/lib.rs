@@ -7,7 +7,7 @@
 //! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own;
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s;
-//! 5. [`metrics`], [`judgement`], [`cascade`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
+//! 5. [`metrics`], [`reliability`], [`judgement`], [`cascade`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
 //! 6. [`evaluate`]: a run, or [`scores`] from a file -> reports, and two runs side by side;
 //! 7. [`export`]: network -> ONNX -> bundle, checked through the engine;
 //! 8. [`detect`]: pictures on disk -> reports, with the bundle.
@@ -35,6 +35,7 @@ pub mod average;
 pub mod train;
 pub mod checkpoint;
 pub mod metrics;
+pub mod reliability;
 pub mod judgement;
 pub mod cascade;
 pub mod trivial;

@@ -1,5 +1,6 @@
 //! How good scores are: AUC with its interval, and what a threshold of 0.5 gives.
 
+use crate::reliability::{Bin, reliability};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ pub fn auc_interval(scored: &[Scored], seed: u64) -> Option<[f64; 2]> {
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut resample = Vec::with_capacity(scored.len());
-    let mut values: Vec<f64> = (0..RESAMPLES)
+    let values = (0..RESAMPLES)
         .filter_map(|_| {
             resample.clear();
             for class in [&fakes, &reals] {
@@ -98,23 +99,21 @@ pub fn auc_interval(scored: &[Scored], seed: u64) -> Option<[f64; 2]> {
             auc(&resample)
         })
         .collect();
+    percentiles(values)
+}
+
+/// 2.5 and 97.5 percentiles; absent without values.
+pub fn percentiles(mut values: Vec<f64>) -> Option<[f64; 2]> {
     values.sort_by(f64::total_cmp);
-    let percentile = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
-    Some([percentile(0.025), percentile(0.975)])
+    let last = values.len().checked_sub(1)? as f64;
+    Some([0.025, 0.975].map(|share| values[(last * share).round() as usize]))
 }
 
 /// Mean distance of P(fake) from the share of fakes, over ten equal bins weighted by their size
 /// (Guo et al., arXiv 1706.04599).
 pub fn expected_calibration_error(scored: &[Scored]) -> f64 {
-    let mut bins = [(0.0, 0.0, 0.0); 10];
-    for s in scored {
-        let bin = &mut bins[((s.score * 10.0) as usize).min(9)];
-        bin.0 += 1.0;
-        bin.1 += s.score;
-        bin.2 += f64::from(u8::from(s.fake));
-    }
-    let total = scored.len().max(1) as f64;
-    bins.iter().filter(|bin| bin.0 > 0.0).map(|(_, scores, fakes)| (scores - fakes).abs() / total).sum()
+    let weighted = |bin: Bin| Some(bin.count as f64 * (bin.mean_score? - bin.fakes?).abs());
+    reliability(scored).into_iter().filter_map(weighted).sum::<f64>() / scored.len().max(1) as f64
 }
 
 #[cfg(test)]

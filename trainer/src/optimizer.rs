@@ -3,6 +3,7 @@
 //! Weight decay skips vectors (batch norm, biases): shrinking them only moves the function. The
 //! gradient's global norm is clipped.
 
+use crate::models::lock;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use candle_nn::VarMap;
@@ -34,9 +35,8 @@ impl AdamW {
     /// # Errors
     /// None but candle's own.
     pub fn new(variables: &VarMap, weight_decay: f64, clip_norm: f64) -> Result<Self> {
-        let variables = variables.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut parameters = Vec::new();
-        for (name, variable) in variables.iter().filter(|(name, _)| !name.contains("running_")) {
+        for (name, variable) in lock(variables).iter().filter(|(name, _)| !name.contains("running_")) {
             parameters.push(Parameter {
                 name: name.clone(),
                 variable: variable.clone(),

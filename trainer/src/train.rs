@@ -153,7 +153,7 @@ pub struct Span {
 pub enum Start {
     /// The folder holds no run yet.
     Fresh,
-    /// Go on after the last finished epoch.
+    /// Go on from the last checkpoint.
     Resume,
 }
 

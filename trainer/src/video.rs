@@ -21,7 +21,7 @@ const MAX_MESSAGE_BYTES: u64 = 64 << 10;
 /// Where in a video frames are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coverage {
-    /// Every so-manieth frame from the start, until there are enough.
+    /// Every Nth frame from the start, until there are enough.
     Stride(u32),
     /// Evenly over the whole length.
     Whole,

@@ -1,10 +1,12 @@
 //! First values of a network's variables, the same for one seed on every machine.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, Var};
 use candle_nn::VarMap;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
 
 /// Sets every variable: convolutions to normal values of deviation `sqrt(2 / fan_out)` (He et al.,
 /// arXiv 1502.01852, as timm does), linear layers to deviation 0.01, batch norms to the identity.
@@ -42,9 +44,7 @@ pub fn parameter_count(variables: &VarMap) -> usize {
     variables.iter().filter(|(name, _)| !name.contains("running_")).map(|(_, v)| v.elem_count()).sum()
 }
 
-fn lock(
-    variables: &VarMap,
-) -> std::sync::MutexGuard<'_, std::collections::HashMap<String, candle_core::Var>> {
-    // A panic elsewhere leaves the map itself whole.
-    variables.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The variables of a network by name; a panic elsewhere leaves the map itself whole.
+pub fn lock(variables: &VarMap) -> MutexGuard<'_, HashMap<String, Var>> {
+    variables.data().lock().unwrap_or_else(PoisonError::into_inner)
 }
