@@ -4,6 +4,7 @@
 //! the batch (training) or given (evaluation). The stock layer leaves seven tensors behind for the
 //! backward pass; this one leaves none but its output.
 
+use super::silu::{silu, silu_grad};
 use super::{contiguous, dims4};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 use multiversion::multiversion;
@@ -19,13 +20,15 @@ pub enum Activation {
     Relu,
     /// `min(max(x, 0), 6)`; its gradient at both ends is 0.
     Relu6,
+    /// `x * sigmoid(x)`.
+    Silu,
 }
 
 impl Activation {
-    /// What values are clamped to; wider than every value for an identity, so that nothing is cut off.
+    /// What values are clamped to; wider than every value where nothing is cut off.
     fn bounds(self) -> [f32; 2] {
         match self {
-            Activation::Identity => [f32::NEG_INFINITY, f32::INFINITY],
+            Activation::Identity | Activation::Silu => [f32::NEG_INFINITY, f32::INFINITY],
             Activation::Relu => [0.0, f32::INFINITY],
             Activation::Relu6 => [0.0, 6.0],
         }
@@ -111,6 +114,9 @@ impl CustomOp3 for BatchNorm {
             let scale = gamma[i] / (moments.variance[i] + self.epsilon).sqrt();
             let shift = beta[i] - moments.mean[i] * scale;
             scale_shift(x, scale, shift, self.activation.bounds(), y);
+            if self.activation == Activation::Silu {
+                silu(y);
+            }
         });
         Ok((CpuStorage::F32(y), Shape::from((c, h, w, n))))
     }
@@ -119,7 +125,7 @@ impl CustomOp3 for BatchNorm {
         &self,
         x: &Tensor,
         gamma: &Tensor,
-        _beta: &Tensor,
+        beta: &Tensor,
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
@@ -127,11 +133,11 @@ impl CustomOp3 for BatchNorm {
             candle_core::bail!("batch-norm: backward before forward")
         };
         let (c, row) = (x.dim(0)?, x.elem_count() / x.dim(0)?);
-        let gamma: Vec<f32> = gamma.to_vec1()?;
         let grad = grad.contiguous()?;
         let op = BatchNormGrad {
             moments: moments.clone(),
-            gamma,
+            gamma: gamma.to_vec1()?,
+            beta: beta.to_vec1()?,
             epsilon: self.epsilon,
             activation: self.activation,
             from_batch: self.from_batch,
@@ -149,6 +155,7 @@ impl CustomOp3 for BatchNorm {
 struct BatchNormGrad {
     moments: Moments,
     gamma: Vec<f32>,
+    beta: Vec<f32>,
     epsilon: f32,
     activation: Activation,
     from_batch: bool,
@@ -180,11 +187,13 @@ impl CustomOp3 for BatchNormGrad {
             |(i, (grad_x, (grad_gamma, grad_beta)))| {
                 let range = i * row..(i + 1) * row;
                 let inverse_std = 1.0 / (self.moments.variance[i] + self.epsilon).sqrt();
+                let scale = self.gamma[i] * inverse_std;
                 let channel = Channel {
                     mean: self.moments.mean[i],
                     inverse_std,
-                    scale: self.gamma[i] * inverse_std,
-                    bounds: self.activation.bounds(),
+                    scale,
+                    shift: self.beta[i] - self.moments.mean[i] * scale,
+                    activation: self.activation,
                     from_batch: self.from_batch,
                 };
                 (*grad_gamma, *grad_beta) =
@@ -200,15 +209,27 @@ struct Channel {
     mean: f32,
     inverse_std: f32,
     scale: f32,
-    bounds: [f32; 2],
+    shift: f32,
+    activation: Activation,
     from_batch: bool,
 }
 
 impl Channel {
     /// Writes the input's gradient and returns those of gamma and beta.
     fn grad(&self, x: &[f32], y: &[f32], grad: &[f32], grad_x: &mut [f32]) -> (f32, f32) {
-        let (sum, dot) = masked_sums(x, y, grad, self.bounds, self.mean, grad_x);
-        let dot = dot * self.inverse_std;
+        let (mut sum, mut dot) = (0f64, 0f64);
+        for (((x, y), grad), behind) in
+            x.chunks(BLOCK).zip(y.chunks(BLOCK)).zip(grad.chunks(BLOCK)).zip(grad_x.chunks_mut(BLOCK))
+        {
+            match self.activation {
+                Activation::Silu => silu_grad(x, [self.scale, self.shift], grad, behind),
+                clamp => mask(y, grad, clamp.bounds(), behind),
+            }
+            let (block_sum, block_dot) = sums(x, behind, self.mean);
+            sum += block_sum;
+            dot += block_dot;
+        }
+        let (sum, dot) = (sum as f32, dot as f32 * self.inverse_std);
         if self.from_batch {
             let count = x.len() as f32;
             // dx = scale * (g - mean(g) - xhat * mean(g * xhat))
@@ -223,6 +244,8 @@ impl Channel {
 }
 
 const LANES: usize = 16;
+/// Values whose sum is taken in single precision; they stay in the cache between two passes.
+const BLOCK: usize = 4096;
 
 #[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
 fn row_moments(x: &[f32]) -> (f32, f32) {
@@ -233,11 +256,11 @@ fn row_moments(x: &[f32]) -> (f32, f32) {
     (mean, variance as f32)
 }
 
-/// Sum in 16 partial sums per 4096 values, the blocks in `f64`.
+/// Sum in 16 partial sums a block, the blocks in `f64`.
 #[inline(always)]
 fn sum_by(x: &[f32], value: impl Fn(f32) -> f32) -> f64 {
     let mut total = 0f64;
-    for block in x.chunks(4096) {
+    for block in x.chunks(BLOCK) {
         let mut lanes = [0f32; LANES];
         let chunks = block.chunks_exact(LANES);
         total += chunks.remainder().iter().map(|&x| f64::from(value(x))).sum::<f64>();
@@ -258,40 +281,34 @@ fn scale_shift(x: &[f32], scale: f32, shift: f32, [floor, ceiling]: [f32; 2], y:
     }
 }
 
-/// Writes the gradient behind the activation to `masked`; returns its sum and its dot with `x - mean`.
+/// Writes `grad` where `y` was not clamped, zero elsewhere.
 #[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
-fn masked_sums(
-    x: &[f32],
-    y: &[f32],
-    grad: &[f32],
-    [floor, ceiling]: [f32; 2],
-    mean: f32,
-    masked: &mut [f32],
-) -> (f32, f32) {
-    let (mut sum, mut dot) = (0f64, 0f64);
-    for (((x, y), grad), masked) in
-        x.chunks(4096).zip(y.chunks(4096)).zip(grad.chunks(4096)).zip(masked.chunks_mut(4096))
-    {
-        for (((_, y), grad), masked) in x.iter().zip(y).zip(grad).zip(masked.iter_mut()) {
-            *masked = if *y > floor && *y < ceiling { *grad } else { 0.0 };
-        }
-        let mut sums = [0f32; LANES];
-        let mut dots = [0f32; LANES];
-        let (xs, ms) = (x.chunks_exact(LANES), masked.chunks_exact(LANES));
-        for (x, m) in xs.remainder().iter().zip(ms.remainder()) {
-            sum += f64::from(*m);
-            dot += f64::from(m * (x - mean));
-        }
-        for (x, m) in xs.zip(ms) {
-            for i in 0..LANES {
-                sums[i] += m[i];
-                dots[i] += m[i] * (x[i] - mean);
-            }
-        }
-        sum += sums.iter().map(|&lane| f64::from(lane)).sum::<f64>();
-        dot += dots.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+fn mask(y: &[f32], grad: &[f32], [floor, ceiling]: [f32; 2], masked: &mut [f32]) {
+    for ((y, grad), masked) in y.iter().zip(grad).zip(masked) {
+        *masked = if *y > floor && *y < ceiling { *grad } else { 0.0 };
     }
-    (sum as f32, dot as f32)
+}
+
+/// The sum of `grad`, and its dot product with `x - mean`, over one block.
+#[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
+fn sums(x: &[f32], grad: &[f32], mean: f32) -> (f64, f64) {
+    let (mut sum, mut dot) = (0f64, 0f64);
+    let mut sums = [0f32; LANES];
+    let mut dots = [0f32; LANES];
+    let (xs, grads) = (x.chunks_exact(LANES), grad.chunks_exact(LANES));
+    for (x, g) in xs.remainder().iter().zip(grads.remainder()) {
+        sum += f64::from(*g);
+        dot += f64::from(g * (x - mean));
+    }
+    for (x, g) in xs.zip(grads) {
+        for i in 0..LANES {
+            sums[i] += g[i];
+            dots[i] += g[i] * (x[i] - mean);
+        }
+    }
+    sum += sums.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+    dot += dots.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+    (sum, dot)
 }
 
 /// `grad[i] = scale * grad[i] + slope * x[i] + offset`
@@ -328,12 +345,13 @@ mod tests {
             Activation::Identity => Ok(y),
             Activation::Relu => y.relu(),
             Activation::Relu6 => y.clamp(0f32, 6f32),
+            Activation::Silu => y.silu(),
         }
     }
 
     #[test]
     fn values_and_gradients_equal_the_plain_formula() -> Result<()> {
-        for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Relu6, Activation::Silu] {
             for shape in [[3, 2, 3, 5], [2, 4, 4, 17], [1, 9, 9, 64]] {
                 let x = random(&shape, 1)?;
                 let gamma = random(&shape[..1], 2)?;
