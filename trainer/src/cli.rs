@@ -13,13 +13,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::blend::{Ellipse, blend};
-use trainer::checkpoint::Checkpoint;
+use trainer::checkpoint::{self, Checkpoint, Progress};
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
 use trainer::evaluate::{compare, evaluate, score_run, text as report_text};
 use trainer::export::{BundleSource, onnx_bytes, write_bundle};
 use trainer::files::{read_limited, write_json, write_whole};
+use trainer::import::{Classifier, read_weights, take_weights};
 use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
 use trainer::scores::{read_scores, write_scores};
@@ -45,6 +46,13 @@ enum Command {
         after_help = "Example:\n  aware preview --config trainer/configs/first.toml --output runs/batch.png"
     )]
     Preview(PreviewArgs),
+    /// Turn published weights into a checkpoint that `train` begins at.
+    #[command(
+        after_help = "FILE is a safetensors file of timm's mobilenetv4_conv_small or _medium, or tf_efficientnetv2_b0 to \
+        _b3. A run begins at the checkpoint with `initial = \"CHECKPOINT\"` in its configuration.\n\nExample:\n  \
+        aware import --network efficientnetv2-b0 --weights model.safetensors --output runs/b0.safetensors"
+    )]
+    Import(ImportArgs),
     /// Train a network on a manifest.
     Train(TrainArgs),
     /// Judge a run on a split, or scores from a file.
@@ -70,6 +78,22 @@ enum Command {
         Examples:\n  aware detect photo.jpg\n  aware detect --json *.jpg | jq .report.verdict"
     )]
     Detect(DetectArgs),
+}
+
+#[derive(Args)]
+struct ImportArgs {
+    /// Preset of the network.
+    #[arg(long)]
+    network: String,
+    /// The published weights.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Where the checkpoint goes.
+    #[arg(long, value_name = "CHECKPOINT")]
+    output: PathBuf,
+    /// Seed of a new last layer.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(Args)]
@@ -211,6 +235,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Prepare(args) => run_prepare(&args)?,
         Command::Validate(args) => run_validate(&args)?,
         Command::Preview(args) => run_preview(&args)?,
+        Command::Import(args) => run_import(&args)?,
         Command::Train(args) => run_train(&args)?,
         Command::Evaluate(args) => run_evaluate(&args)?,
         Command::Compare(args) => run_compare(&args)?,
@@ -220,6 +245,20 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Detect(args) => return run_detect(&args),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_import(args: &ImportArgs) -> Result<()> {
+    let network = Network::new(&args.network, args.seed)?;
+    let weights = read_weights(&args.weights)?;
+    let classifier = take_weights(&network.variables, &weights)
+        .with_context(|| format!("{} as {}", args.weights.display(), args.network))?;
+    if let Classifier::Fresh { classes } = classifier {
+        println!("the classifier of {classes} classes is replaced by one fresh logit (seed {})", args.seed);
+    }
+    let config = RunConfig { network: args.network.clone(), seed: args.seed, ..RunConfig::default() };
+    checkpoint::save(&args.output, &network.variables, None, &Progress::start(config))?;
+    println!("{}", args.output.display());
+    Ok(())
 }
 
 fn run_train(args: &TrainArgs) -> Result<()> {

@@ -185,19 +185,15 @@ pub fn train(
     );
 
     let network = Network::new(&config.network, config.seed)?;
+    if let (Some(path), Start::Fresh) = (&config.initial, span.start) {
+        let context = || format!("the run cannot begin at initial = {path:?}");
+        Checkpoint::read(path).and_then(|it| it.restore_network(&network.variables)).with_context(context)?;
+    }
     let mut optimizer = AdamW::new(&network.variables, config.weight_decay, config.clip_norm)?;
     let mut average = (config.average_decay > 0.0)
         .then(|| Average::new(&network.variables, config.average_decay))
         .transpose()?;
-    let mut progress = Progress {
-        config: config.clone(),
-        epochs_done: 0,
-        steps_done: 0,
-        loss_sum: 0.0,
-        best_epoch: 0,
-        best_auc: 0.0,
-        git_commit: option_env!("AWARE_GIT_COMMIT").map(str::to_owned),
-    };
+    let mut progress = Progress::start(config.clone());
     if span.start == Start::Resume {
         let checkpoint = Checkpoint::read(&folder.last())?;
         ensure!(

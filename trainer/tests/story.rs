@@ -13,6 +13,7 @@ use trainer::detect::{Outcome, detect, load_detector};
 use trainer::evaluate::{evaluate, score_run};
 use trainer::export::{BundleSource, write_bundle};
 use trainer::prepare::prepare;
+use trainer::tensors::TensorsError;
 use trainer::train::{RunFolder, RunMetrics, Span, Start, train};
 
 fn toy_manifest(root: &Path) -> PathBuf {
@@ -170,6 +171,45 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_batch() {
     let error = train(&config, &folder, span, &ProgressBar::hidden()).unwrap_err().to_string();
     assert!(error.contains("step") && error.contains(".png") && error.contains("and 4 more"), "{error}");
     assert!(!folder.last().exists(), "a checkpoint of a broken network was kept");
+}
+
+#[test]
+fn a_run_begins_at_its_initial_checkpoint_or_not_at_all() {
+    let root = common::folder("initial");
+    let config = RunConfig { epochs: 1, ..toy_config(toy_manifest(&root)) };
+    let first = root.join("first");
+    run(&config, &first, Start::Fresh, None);
+    let initial = RunFolder::new(&first).last();
+    let stem = |folder: &Path| {
+        let bytes = std::fs::read(RunFolder::new(folder).last()).unwrap();
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).unwrap();
+        tensors["network.conv_stem.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    // Another seed, and steps too small to be seen: what is alike came from the checkpoint.
+    let next = RunConfig { initial: Some(initial.clone()), learning_rate: 1e-12, seed: 2, ..config.clone() };
+    run(&next, &root.join("next"), Start::Fresh, None);
+    let far = |(a, b): (f32, f32)| (a - b).abs() > 1e-6;
+    assert!(!stem(&first).into_iter().zip(stem(&root.join("next"))).any(far));
+
+    let refusal = |config: RunConfig| {
+        let span = Span { start: Start::Fresh, stop_after: None };
+        let folder = RunFolder::new(root.join("refused"));
+        let error = train(&config, &folder, span, &ProgressBar::hidden()).unwrap_err();
+        assert!(format!("{error:#}").contains("initial = "), "{error:#}");
+        assert!(!folder.last().exists() && !folder.history().exists());
+        error
+    };
+    refusal(RunConfig { initial: Some(root.join("absent.safetensors")), ..config.clone() });
+    refusal(RunConfig { initial: Some(config.manifest.clone()), ..config.clone() });
+    // T05: the last layers of the two differ in width.
+    let narrow = "mobilenetv4-conv-small-narrow".to_owned();
+    let error = refusal(RunConfig { initial: Some(initial), network: narrow, ..config });
+    let mismatch = TensorsError::Shape {
+        name: "classifier.weight".into(),
+        found: vec![1, 1280],
+        expected: vec![1, 768],
+    };
+    assert_eq!(error.downcast_ref(), Some(&mismatch), "{error:#}");
 }
 
 #[test]
