@@ -136,7 +136,7 @@ impl Times {
 fn main() -> Result<()> {
     let args = Args::parse();
     ensure!(args.size >= 32 && args.batch > 0 && args.runs > 0, "--size from 32, --batch and --runs from 1");
-    let network = Network::new(&args.network, 1)?;
+    let network = Network::new(&args.network, 1, &Device::Cpu)?;
     let nchw = Tensor::randn(0f32, 1.0, (args.batch, 3, args.size, args.size), &Device::Cpu)?;
     let chwn = nchw.permute((1, 2, 3, 0))?.contiguous()?;
 

@@ -160,7 +160,7 @@ fn set_all(variables: &HashMap<String, Var>, tensors: &HashMap<String, Tensor>) 
         return Err(TensorsError::extra(left).into());
     }
     for (name, variable) in variables {
-        variable.set(&tensors[name])?;
+        variable.set(&tensors[name].to_device(variable.device())?)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod prepare;
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use engine::Frame;
 use engine::frame::MAX_FILE_BYTES;
@@ -17,6 +18,7 @@ use trainer::checkpoint::{self, Checkpoint, Progress};
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
+use trainer::device::{DeviceKind, explain};
 use trainer::evaluate::{compare, evaluate, score_run, text as report_text};
 use trainer::export::{BundleSource, onnx_bytes, write_bundle};
 use trainer::files::{read_limited, write_json, write_whole};
@@ -110,6 +112,9 @@ struct TrainArgs {
     /// Stop after this many epochs of the run, to --resume later.
     #[arg(long)]
     stop_after: Option<u64>,
+    /// What computes; `cuda` needs a build with --features cuda, see docs/cuda.md.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceKind,
 }
 
 #[derive(Args)]
@@ -248,7 +253,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
 }
 
 fn run_import(args: &ImportArgs) -> Result<()> {
-    let network = Network::new(&args.network, args.seed)?;
+    let network = Network::new(&args.network, args.seed, &Device::Cpu)?;
     let weights = read_weights(&args.weights)?;
     let classifier = take_weights(&network.variables, &weights)
         .with_context(|| format!("{} as {}", args.weights.display(), args.network))?;
@@ -265,8 +270,8 @@ fn run_train(args: &TrainArgs) -> Result<()> {
     let config = RunConfig::read(&args.config)?;
     let folder = RunFolder::new(&args.output);
     let start = if args.resume { Start::Resume } else { Start::Fresh };
-    let span = Span { start, stop_after: args.stop_after };
-    let metrics = train(&config, &folder, span, &progress_bar("step {pos}/{len}"))?;
+    let span = Span { start, stop_after: args.stop_after, device: args.device.open()? };
+    let metrics = train(&config, &folder, span, &progress_bar("step {pos}/{len}")).map_err(explain)?;
     println!("{}", serde_json::to_string_pretty(&metrics.test)?);
     println!("{}", folder.metrics().display());
     Ok(())
@@ -314,9 +319,9 @@ fn run_export(args: &ExportArgs) -> Result<()> {
         Some(path) => {
             let checkpoint = Checkpoint::read(path)?;
             let image_size = checkpoint.progress.config.image_size as usize;
-            (Network::from_checkpoint(&checkpoint)?, image_size, "trained")
+            (Network::from_checkpoint(&checkpoint, &Device::Cpu)?, image_size, "trained")
         }
-        None => (Network::new(&args.network, 0)?, 256, "random weights, for timing"),
+        None => (Network::new(&args.network, 0, &Device::Cpu)?, 256, "random weights, for timing"),
     };
     let image_size = args.image_size.unwrap_or(image_size);
     let onnx = onnx_bytes(&network.model, image_size, vec![("origin".into(), origin.into())])?;

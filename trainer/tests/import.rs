@@ -3,7 +3,7 @@
 
 mod common;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::{BTreeMap, HashMap};
@@ -59,7 +59,7 @@ fn values(network: &Network) -> HashMap<String, Vec<f32>> {
 }
 
 fn refusal(bytes: &[u8]) -> ImportError {
-    let network = Network::new(PRESET, 1).unwrap();
+    let network = Network::new(PRESET, 1, &Device::Cpu).unwrap();
     let before = values(&network);
     let error = take_weights(&network.variables, bytes).unwrap_err();
     assert_eq!(values(&network), before, "{error}: and yet something was set");
@@ -77,8 +77,8 @@ fn tensors_refusal(bytes: &[u8]) -> TensorsError {
 #[test]
 fn every_preset_takes_weights_under_timms_names() {
     for preset in Model::presets() {
-        let theirs = Network::new(preset, 5).unwrap();
-        let ours = Network::new(preset, 6).unwrap();
+        let theirs = Network::new(preset, 5, &Device::Cpu).unwrap();
+        let ours = Network::new(preset, 6, &Device::Cpu).unwrap();
         let fresh = values(&ours);
         let classifier = take_weights(&ours.variables, &bytes(&timm_file(&theirs))).unwrap();
         assert_eq!(classifier, Classifier::Fresh { classes: 1000 }, "{preset}");
@@ -92,7 +92,8 @@ fn every_preset_takes_weights_under_timms_names() {
 
 #[test]
 fn one_logit_is_taken_as_it_is() {
-    let (theirs, ours) = (Network::new(PRESET, 5).unwrap(), Network::new(PRESET, 6).unwrap());
+    let (theirs, ours) =
+        (Network::new(PRESET, 5, &Device::Cpu).unwrap(), Network::new(PRESET, 6, &Device::Cpu).unwrap());
     let mut file = timm_file(&theirs);
     for name in ["classifier.weight", "classifier.bias"] {
         let variable = lock(&theirs.variables)[name].clone();
@@ -105,7 +106,7 @@ fn one_logit_is_taken_as_it_is() {
 
 #[test]
 fn m05_a_tensor_that_does_not_fit_is_named() {
-    let sound = timm_file(&Network::new(PRESET, 5).unwrap());
+    let sound = timm_file(&Network::new(PRESET, 5, &Device::Cpu).unwrap());
     let with = |alter: &dyn Fn(&mut File)| {
         let mut file = sound.clone();
         alter(&mut file);
@@ -216,8 +217,8 @@ fn m05_hostile_headers_are_refused() {
 
 #[test]
 fn a_file_cut_anywhere_or_with_flipped_bits_is_no_network() {
-    let sound = bytes(&timm_file(&Network::new(PRESET, 5).unwrap()));
-    let network = Network::new(PRESET, 1).unwrap();
+    let sound = bytes(&timm_file(&Network::new(PRESET, 5, &Device::Cpu).unwrap()));
+    let network = Network::new(PRESET, 1, &Device::Cpu).unwrap();
     for cut in (0..200).chain((200..sound.len()).step_by(sound.len() / 50)) {
         assert!(take_weights(&network.variables, &sound[..cut]).is_err(), "cut at {cut}");
     }
@@ -231,7 +232,7 @@ fn a_file_cut_anywhere_or_with_flipped_bits_is_no_network() {
 
 #[test]
 fn genconvits_weights_and_pickles_are_refused_with_the_reason() {
-    let mut file = timm_file(&Network::new(PRESET, 5).unwrap());
+    let mut file = timm_file(&Network::new(PRESET, 5, &Device::Cpu).unwrap());
     file.insert("backbone.patch_embed.backbone.norm.weight".into(), floats(&[1], [1.0]));
     let error = refusal(&bytes(&file));
     assert_eq!(error, ImportError::GenConViT);
@@ -254,13 +255,13 @@ fn import(weights: &Path, output: &Path) -> Output {
 fn the_program_writes_a_checkpoint_or_says_why_not() {
     let folder = common::folder("import");
     let (weights, output) = (folder.join("timm.safetensors"), folder.join("start.safetensors"));
-    let theirs = Network::new(PRESET, 5).unwrap();
+    let theirs = Network::new(PRESET, 5, &Device::Cpu).unwrap();
     std::fs::write(&weights, bytes(&timm_file(&theirs))).unwrap();
     let done = import(&weights, &output);
     let text = String::from_utf8_lossy(&done.stdout);
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(text.contains("1000 classes") && text.contains("fresh logit (seed 1)"), "{text}");
-    let restored = Network::from_checkpoint(&Checkpoint::read(&output).unwrap()).unwrap();
+    let restored = Network::from_checkpoint(&Checkpoint::read(&output).unwrap(), &Device::Cpu).unwrap();
     assert!(values(&restored)["conv_stem.weight"] == values(&theirs)["conv_stem.weight"]);
 
     let absent = folder.join("absent.safetensors");

@@ -3,7 +3,7 @@
 
 use super::layers::{ConvNorm, Executor, Linear, PointConv};
 use crate::ops::{Activation, Padding, Window};
-use candle_core::Result;
+use candle_core::{Device, Result};
 use candle_nn::VarBuilder;
 
 /// Inputs of a block by values that squeeze-and-excitation keeps of them (the published ratio is 0.25).
@@ -161,6 +161,11 @@ impl EfficientNetV2 {
         let conv_head = flavour.point(vb, ["conv_head", "bn2"], [channels, config.head])?;
         let classifier = Linear::new(vb, "classifier", [config.head, 1])?;
         Ok(EfficientNetV2 { conv_stem, blocks, conv_head, classifier })
+    }
+
+    /// The device that holds the weights.
+    pub fn device(&self) -> &Device {
+        self.classifier.weight.device()
     }
 
     /// Walks the layers from the picture to the logit.

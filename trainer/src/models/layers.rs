@@ -150,10 +150,8 @@ impl ConvNorm {
                 let (y, moments) =
                     batch_norm_train(x, &self.gamma, &self.beta, self.epsilon, self.activation)?;
                 let count = (x.elem_count() / x.dim(0)?) as f64;
-                let mean = Tensor::new(moments.mean, x.device())?;
-                let unbiased =
-                    (Tensor::new(moments.variance, x.device())? * (count / (count - 1.0).max(1.0)))?;
-                follow(&self.running_mean, &mean)?;
+                let unbiased = (moments.variance * (count / (count - 1.0).max(1.0)))?;
+                follow(&self.running_mean, &moments.mean)?;
                 follow(&self.running_variance, &unbiased)?;
                 Ok(y)
             }

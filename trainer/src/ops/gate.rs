@@ -1,6 +1,10 @@
 //! Both ends of squeeze-and-excitation (Hu et al., arXiv 1709.01507): the mean of each map, and each map times a factor.
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{contiguous, dims4};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -39,6 +43,11 @@ impl CustomOp1 for MeanOfMap {
         Ok((CpuStorage::F32(out), Shape::from((c, 1, 1, n))))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::gate::mean_of_map((x, layout))
+    }
+
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (_, h, w, _) = x.dims4()?;
         (grad / (h * w) as f64)?.broadcast_as(x.shape())?.contiguous().map(Some)
@@ -71,6 +80,17 @@ impl CustomOp2 for Gate {
             .zip(factor.par_chunks(n))
             .for_each(|((out, x), factor)| multiply_pixels(x, factor, out));
         Ok((CpuStorage::F32(out), Shape::from((c, h, w, n))))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        factor: &CudaStorage,
+        lf: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cuda::gate::gate((x, lx), (factor, lf))
     }
 
     fn bwd(
@@ -111,6 +131,17 @@ impl CustomOp2 for DotOfMap {
             .for_each(|((out, a), b)| add_products(a, b, out));
         Ok((CpuStorage::F32(out), Shape::from((c, 1, 1, n))))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        a: &CudaStorage,
+        la: &Layout,
+        b: &CudaStorage,
+        lb: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cuda::gate::dot_of_map((a, la), (b, lb))
+    }
 }
 
 #[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
@@ -143,27 +174,29 @@ fn multiply_pixels(x: &[f32], factor: &[f32], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::tests::{close, random};
+    use crate::ops::tests::{close, devices, random};
 
     #[test]
     fn values_and_gradients_equal_candles() -> Result<()> {
-        for shape in [[3, 2, 3, 5], [2, 4, 4, 17], [1, 1, 1, 2]] {
-            let [c, h, w, n] = shape;
-            let x = random(&shape, 1)?;
-            let factor = random(&[c, 1, 1, n], 2)?;
-            let direction = random(&shape, 3)?;
-            // As in a network, the factor depends on the maps, so that two gradients meet.
-            let ours = gate(&x, &(mean_of_map(&x)? + factor.as_tensor())?)?;
-            let mean = x.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n))?;
-            let theirs = x.broadcast_mul(&(mean + factor.as_tensor())?)?;
-            close(&ours, &theirs, 1e-5)?;
-            let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
-            let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
-            for variable in [&x, &factor] {
-                let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
-                    panic!("a gradient is missing")
-                };
-                close(ours, theirs, 1e-4)?;
+        for device in devices() {
+            for shape in [[3, 2, 3, 5], [2, 4, 4, 17], [1, 1, 1, 2]] {
+                let [c, h, w, n] = shape;
+                let x = random(&device, &shape, 1)?;
+                let factor = random(&device, &[c, 1, 1, n], 2)?;
+                let direction = random(&device, &shape, 3)?;
+                // As in a network, the factor depends on the maps, so that two gradients meet.
+                let ours = gate(&x, &(mean_of_map(&x)? + factor.as_tensor())?)?;
+                let mean = x.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n))?;
+                let theirs = x.broadcast_mul(&(mean + factor.as_tensor())?)?;
+                close(&ours, &theirs, 1e-5)?;
+                let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
+                let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
+                for variable in [&x, &factor] {
+                    let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
+                        panic!("a gradient is missing")
+                    };
+                    close(ours, theirs, 1e-4)?;
+                }
             }
         }
         Ok(())
@@ -171,8 +204,10 @@ mod tests {
 
     #[test]
     fn factors_of_another_shape_are_refused() -> Result<()> {
-        let (x, factor) = (random(&[3, 4, 4, 2], 1)?, random(&[3, 1, 1, 1], 2)?);
-        assert!(gate(&x, &factor).is_err());
+        for device in devices() {
+            let (x, factor) = (random(&device, &[3, 4, 4, 2], 1)?, random(&device, &[3, 1, 1, 1], 2)?);
+            assert!(gate(&x, &factor).is_err());
+        }
         Ok(())
     }
 }

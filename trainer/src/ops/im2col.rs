@@ -1,6 +1,10 @@
 //! Windows of a map as the columns of a matrix, so that a dense convolution is one product.
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{Window, contiguous, dims4};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -42,6 +46,11 @@ impl CustomOp1 for Im2Col {
             }
         });
         Ok((CpuStorage::F32(out), Shape::from((c * k * k, columns))))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::convolution::im2col(self.window, (x, layout))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -88,37 +97,45 @@ impl CustomOp1 for Col2Im {
         });
         Ok((CpuStorage::F32(out), Shape::from((c, h, w, n))))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, columns: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::convolution::col2im(self.window, self.shape, (columns, layout))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::tests::{candles, close, random};
+    use crate::ops::tests::{candles, close, devices, random};
 
     #[test]
     fn a_convolution_through_columns_equals_candles() -> Result<()> {
-        for (cin, cout, size, n, window) in [
-            (3, 4, 8, 2, Window::same(3, 2)),
-            (2, 5, 6, 17, Window::same(3, 1)),
-            (1, 2, 7, 3, Window::same(5, 2)),
-            (3, 4, 8, 2, Window::tensorflow_same(3, 2)),
-            (2, 3, 7, 3, Window::tensorflow_same(3, 2)),
-        ] {
-            let kernel = window.kernel;
-            let x = random(&[cin, size, size, n], 1)?;
-            let w = random(&[cout, cin, kernel, kernel], 2)?;
-            let out = window.output(size);
-            let ours = w.reshape((cout, ()))?.matmul(&im2col(&x, window)?)?.reshape((cout, out, out, n))?;
-            let theirs = candles(&x, &w, window, 1)?;
-            close(&ours, &theirs, 1e-5)?;
-            let direction = random(ours.dims(), 3)?;
-            let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
-            let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
-            for variable in [&x, &w] {
-                let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
-                    panic!("a gradient is missing")
-                };
-                close(ours, theirs, 1e-4)?;
+        for device in devices() {
+            for (cin, cout, size, n, window) in [
+                (3, 4, 8, 2, Window::same(3, 2)),
+                (2, 5, 6, 17, Window::same(3, 1)),
+                (1, 2, 7, 3, Window::same(5, 2)),
+                (3, 4, 8, 2, Window::tensorflow_same(3, 2)),
+                (2, 3, 7, 3, Window::tensorflow_same(3, 2)),
+            ] {
+                let kernel = window.kernel;
+                let x = random(&device, &[cin, size, size, n], 1)?;
+                let w = random(&device, &[cout, cin, kernel, kernel], 2)?;
+                let out = window.output(size);
+                let ours =
+                    w.reshape((cout, ()))?.matmul(&im2col(&x, window)?)?.reshape((cout, out, out, n))?;
+                let theirs = candles(&x, &w, window, 1)?;
+                close(&ours, &theirs, 1e-5)?;
+                let direction = random(&device, ours.dims(), 3)?;
+                let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
+                let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
+                for variable in [&x, &w] {
+                    let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
+                        panic!("a gradient is missing")
+                    };
+                    close(ours, theirs, 1e-4)?;
+                }
             }
         }
         Ok(())

@@ -5,6 +5,8 @@
 //! and every batch-norm channel one contiguous row, whatever the map's size.
 
 mod batch_norm;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod depthwise;
 mod gate;
 mod im2col;
@@ -108,15 +110,22 @@ fn dims4(layout: &Layout) -> Result<[usize; 4]> {
 #[cfg(test)]
 mod tests {
     use super::Window;
+    use crate::device::DeviceKind;
     use candle_core::{Device, Result, Tensor, Var};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
+    /// The processor, and a GPU where there is one that this build can use.
+    pub fn devices() -> Vec<Device> {
+        let gpu = DeviceKind::Cuda.open().ok();
+        [Device::Cpu].into_iter().chain(gpu).collect()
+    }
+
     /// A variable of uniform values in `[-1, 1)`.
-    pub fn random(shape: &[usize], seed: u64) -> Result<Var> {
+    pub fn random(device: &Device, shape: &[usize], seed: u64) -> Result<Var> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
-        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)
+        Var::from_tensor(&Tensor::from_vec(values, shape, device)?)
     }
 
     /// Panics if two tensors differ by more than `tolerance` anywhere.
