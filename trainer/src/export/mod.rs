@@ -2,6 +2,9 @@
 
 mod bundle;
 mod onnx;
+mod quantise;
+mod ranges;
 
 pub use bundle::{BundleSource, write_bundle};
 pub use onnx::{Metadata, onnx_bytes};
+pub use quantise::{ActivationBits, quantise};
