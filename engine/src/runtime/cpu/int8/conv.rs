@@ -1,19 +1,30 @@
 //! Quantised dense convolution as a matrix product without a matrix: a window's rows lie in memory one by one.
 
 use super::add::Add;
-use super::isa::{Isa, Level, dispatch};
+use super::isa::{Isa, Level, MAX_PARTS, dispatch};
 use super::{Parameters, Requantise};
 use crate::runtime::plan::{Geometry, SLACK};
-use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Input bytes that stay in the first cache while all weights pass by.
 const BLOCK_BYTES: usize = 16 << 10;
 /// Inputs that are multiplied at once.
 const GROUP: usize = 4;
-/// Groups of a loop without a branch.
-const CHUNK: usize = 4;
 /// Most outputs of a panel at any level.
 const MAX_PANEL: usize = 32;
+
+/// Repeats a block for each row of a tile with the row's number as a constant: sums that are indexed by a variable
+/// would go through memory.
+macro_rules! for_each_row {
+    ($row:ident in $rows:ident $body:block) => {
+        for_each_row!($row in $rows, 0 1 2 3 4 5 6 7, $body)
+    };
+    ($row:ident in $rows:ident, $($number:literal)*, $body:block) => {
+        $({
+            let $row: usize = $number;
+            if $row < $rows $body
+        })*
+    };
+}
 
 /// What becomes of the sums.
 pub enum Finish {
@@ -242,20 +253,6 @@ pub(super) fn pad(
     scratch.resize(height * line + SLACK, value);
 }
 
-/// Repeats a block for each row of a tile with the row's number as a constant: sums that are indexed by a variable
-/// would go through memory.
-macro_rules! for_each_row {
-    ($row:ident in $rows:ident $body:block) => {
-        for_each_row!($row in $rows, 0 1 2 3 4 5 6 7, $body)
-    };
-    ($row:ident in $rows:ident, $($number:literal)*, $body:block) => {
-        $({
-            let $row: usize = $number;
-            if $row < $rows $body
-        })*
-    };
-}
-
 /// All outputs of an image, of `rows` by `columns` pixels.
 ///
 /// # Safety
@@ -317,7 +314,7 @@ unsafe fn run_tile<I: Isa, const ROWS: usize>(
     let width = 2 * I::LANES;
     let [kh, kw] = conv.geometry.kernel;
     let groups = (kw * conv.channels).div_ceil(GROUP);
-    let bytes = width * GROUP * if I::IS_WIDE { 2 } else { 1 };
+    let bytes = I::PARTS * I::PART_BYTES;
     let channel = tile.panel * width;
     // SAFETY: the caller vouches for the windows; weights, bias and factors are of whole panels.
     unsafe {
@@ -331,19 +328,15 @@ unsafe fn run_tile<I: Isa, const ROWS: usize>(
         let mut weights = conv.weights.as_ptr().add(tile.panel * kh * groups * bytes);
         for _ in 0..kh {
             let mut x = windows;
-            for _ in 0..groups / CHUNK {
-                for group in 0..CHUNK {
-                    for_each_row!(i in ROWS {
-                        sums[i] = I::step(sums[i], x[i].add(group * GROUP), weights.add(group * bytes));
-                        // Loads stay where they are written: hoisted they would not fit into the registers.
-                        compiler_fence(Ordering::SeqCst);
-                    });
+            for _ in 0..groups / I::CHUNK {
+                for group in 0..I::CHUNK {
+                    add_group::<I, ROWS>(&mut sums, &x, group * GROUP, weights.add(group * bytes));
                 }
-                for_each_row!(i in ROWS { x[i] = x[i].add(CHUNK * GROUP); });
-                weights = weights.add(CHUNK * bytes);
+                for_each_row!(i in ROWS { x[i] = x[i].add(I::CHUNK * GROUP); });
+                weights = weights.add(I::CHUNK * bytes);
             }
-            for group in 0..groups % CHUNK {
-                for_each_row!(i in ROWS { sums[i] = I::step(sums[i], x[i].add(group * GROUP), weights); });
+            for group in 0..groups % I::CHUNK {
+                add_group::<I, ROWS>(&mut sums, &x, group * GROUP, weights);
                 weights = weights.add(bytes);
             }
             for_each_row!(i in ROWS { windows[i] = windows[i].wrapping_add(source.line); });
@@ -394,9 +387,27 @@ unsafe fn run_tile<I: Isa, const ROWS: usize>(
     }
 }
 
+/// Adds the products of one group of inputs, which lie `at` bytes behind `x`.
+#[inline(always)]
+unsafe fn add_group<I: Isa, const ROWS: usize>(
+    sums: &mut [[I::Ints; MAX_PARTS]; ROWS],
+    x: &[*const u8; ROWS],
+    at: usize,
+    weights: *const i8,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        for_each_row!(i in ROWS {
+            for part in 0..I::PARTS {
+                sums[i][part] = I::step(sums[i][part], x[i].add(at), weights.add(part * I::PART_BYTES));
+            }
+        });
+    }
+}
+
 /// The sums of a pixel times the factors of their outputs.
 #[inline(always)]
-unsafe fn scaled<I: Isa>(sums: I::Sums, factors: [I::Floats; 2]) -> [I::Floats; 2] {
+unsafe fn scaled<I: Isa>(sums: [I::Ints; MAX_PARTS], factors: [I::Floats; 2]) -> [I::Floats; 2] {
     // SAFETY: no pointers.
     unsafe {
         let [low, high] = I::finish(sums);

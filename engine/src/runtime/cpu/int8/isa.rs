@@ -1,5 +1,8 @@
 //! What a kernel asks of a machine's vectors, and the choice of the machine.
 
+/// Most vectors that hold the sums of one pixel.
+pub const MAX_PARTS: usize = 4;
+
 /// A set of vector instructions. All pointers must be good for the bytes that a function names.
 ///
 /// Implementations are inlined into functions that have the instructions switched on.
@@ -15,15 +18,20 @@ pub trait Isa {
     type Ints: Copy;
     /// 32-bit floats.
     type Floats: Copy;
-    /// Sums of one pixel and `2 * LANES` outputs, perhaps in parts.
-    type Sums: Copy;
+    /// Vectors that hold the sums of one pixel and `2 * LANES` outputs; at most [`MAX_PARTS`].
+    const PARTS: usize;
+    /// Bytes of the weights of a part for 4 inputs.
+    const PART_BYTES: usize;
+    /// Groups of four inputs in a loop without a branch. Unrolled loops of WebAssembly have all their loads first, more
+    /// than a browser has registers for.
+    const CHUNK: usize;
 
     /// Sums that begin with `2 * LANES` numbers.
-    unsafe fn start(bias: *const i32) -> Self::Sums;
-    /// Adds the products of 4 inputs and the packed weights of `2 * LANES` outputs.
-    unsafe fn step(sums: Self::Sums, x: *const u8, weights: *const i8) -> Self::Sums;
+    unsafe fn start(bias: *const i32) -> [Self::Ints; MAX_PARTS];
+    /// Adds the products of 4 inputs and the packed weights of a part.
+    unsafe fn step(sums: Self::Ints, x: *const u8, weights: *const i8) -> Self::Ints;
     /// The sums, whole.
-    unsafe fn finish(sums: Self::Sums) -> [Self::Ints; 2];
+    unsafe fn finish(sums: [Self::Ints; MAX_PARTS]) -> [Self::Ints; 2];
     /// `LANES` numbers.
     unsafe fn load_ints(from: *const i32) -> Self::Ints;
     /// `2 * LANES` sums of few products each.

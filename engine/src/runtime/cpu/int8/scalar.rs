@@ -1,6 +1,6 @@
 //! Arrays in place of vectors, for machines without others.
 
-use super::isa::Isa;
+use super::isa::{Isa, MAX_PARTS};
 use crate::runtime::cpu::functions::ROUNDING;
 
 /// Four lanes, element by element.
@@ -14,37 +14,33 @@ impl Isa for Scalar {
     const IS_WIDE: bool = false;
     type Ints = [i32; LANES];
     type Floats = [f32; LANES];
-    type Sums = [[i32; LANES]; 2];
+    const PARTS: usize = 2;
+    const PART_BYTES: usize = 16;
+    const CHUNK: usize = 1;
     type Shorts = [[i32; LANES]; 2];
     const IS_SHORT: bool = false;
 
     #[inline(always)]
-    unsafe fn start(bias: *const i32) -> Self::Sums {
-        unsafe {
-            [
-                bias.cast::<Self::Ints>().read_unaligned(),
-                bias.add(LANES).cast::<Self::Ints>().read_unaligned(),
-            ]
-        }
+    unsafe fn start(bias: *const i32) -> [Self::Ints; MAX_PARTS] {
+        // SAFETY: the caller's.
+        unsafe { [Self::load_ints(bias), Self::load_ints(bias.add(LANES)), [0; LANES], [0; LANES]] }
     }
 
     #[inline(always)]
-    unsafe fn step(mut sums: Self::Sums, x: *const u8, weights: *const i8) -> Self::Sums {
+    unsafe fn step(mut sums: Self::Ints, x: *const u8, weights: *const i8) -> Self::Ints {
         let x = unsafe { x.cast::<[u8; 4]>().read_unaligned() };
-        let weights = unsafe { weights.cast::<[[[i8; 4]; LANES]; 2]>().read_unaligned() };
-        for (sums, weights) in sums.iter_mut().zip(weights) {
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                for i in 0..4 {
-                    *sum += i32::from(x[i]) * i32::from(weights[i]);
-                }
+        let weights = unsafe { weights.cast::<[[i8; 4]; LANES]>().read_unaligned() };
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            for i in 0..4 {
+                *sum += i32::from(x[i]) * i32::from(weights[i]);
             }
         }
         sums
     }
 
     #[inline(always)]
-    unsafe fn finish(sums: Self::Sums) -> [Self::Ints; 2] {
-        sums
+    unsafe fn finish(sums: [Self::Ints; MAX_PARTS]) -> [Self::Ints; 2] {
+        [sums[0], sums[1]]
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! WebAssembly's 128-bit vectors.
 
-use super::isa::Isa;
+use super::isa::{Isa, MAX_PARTS};
 use crate::runtime::cpu::functions::ROUNDING;
 use core::arch::wasm32::*;
 
@@ -10,6 +10,8 @@ const LANES: usize = 4;
 macro_rules! common {
     () => {
         const LANES: usize = LANES;
+        const PART_BYTES: usize = 16;
+        const CHUNK: usize = 1;
         type Ints = v128;
         type Floats = v128;
 
@@ -88,7 +90,7 @@ impl Isa for Simd128 {
     const ROWS: usize = 2;
     const IS_WIDE: bool = true;
     /// Two outputs in a vector, the products of inputs 0 and 1 apart from those of 2 and 3.
-    type Sums = [v128; 4];
+    const PARTS: usize = 4;
     type Shorts = [v128; 2];
     const IS_SHORT: bool = false;
     common!();
@@ -128,18 +130,9 @@ impl Isa for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn step(sums: [v128; 4], x: *const u8, weights: *const i8) -> [v128; 4] {
-        let x = unsafe { i16x8_extend_low_u8x16(v128_load32_splat(x.cast())) };
-        let weights: *const v128 = weights.cast();
-        // SAFETY: the weights of eight outputs are four vectors.
-        unsafe {
-            [
-                i32x4_add(sums[0], i32x4_dot_i16x8(x, v128_load(weights))),
-                i32x4_add(sums[1], i32x4_dot_i16x8(x, v128_load(weights.add(1)))),
-                i32x4_add(sums[2], i32x4_dot_i16x8(x, v128_load(weights.add(2)))),
-                i32x4_add(sums[3], i32x4_dot_i16x8(x, v128_load(weights.add(3)))),
-            ]
-        }
+    unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
+        let (x, weights) = unsafe { (v128_load32_splat(x.cast()), v128_load(weights.cast())) };
+        i32x4_add(sums, i32x4_dot_i16x8(i16x8_extend_low_u8x16(x), weights))
     }
 
     #[inline(always)]
@@ -159,7 +152,7 @@ macro_rules! relaxed {
         impl Isa for $name {
             const ROWS: usize = 4;
             const IS_WIDE: bool = false;
-            type Sums = [v128; 2];
+            const PARTS: usize = 2;
             type Shorts = v128;
             const IS_SHORT: bool = true;
             common!();
@@ -185,21 +178,19 @@ macro_rules! relaxed {
             }
 
             #[inline(always)]
-            unsafe fn start(bias: *const i32) -> [v128; 2] {
-                unsafe { [v128_load(bias.cast()), v128_load(bias.add(LANES).cast())] }
+            unsafe fn start(bias: *const i32) -> [v128; MAX_PARTS] {
+                let zero = i32x4_splat(0);
+                unsafe { [v128_load(bias.cast()), v128_load(bias.add(LANES).cast()), zero, zero] }
             }
 
             #[inline(always)]
-            unsafe fn step(sums: [v128; 2], x: *const u8, weights: *const i8) -> [v128; 2] {
-                let x = unsafe { v128_load32_splat(x.cast()) };
-                let weights: *const v128 = weights.cast();
-                // SAFETY: the weights of eight outputs are two vectors.
-                unsafe { [$dot(sums[0], x, v128_load(weights)), $dot(sums[1], x, v128_load(weights.add(1)))] }
+            unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
+                unsafe { $dot(sums, v128_load32_splat(x.cast()), v128_load(weights.cast())) }
             }
 
             #[inline(always)]
-            unsafe fn finish(sums: [v128; 2]) -> [v128; 2] {
-                sums
+            unsafe fn finish(sums: [v128; MAX_PARTS]) -> [v128; 2] {
+                [sums[0], sums[1]]
             }
         }
     };
@@ -228,5 +219,6 @@ fn one_instruction(sums: v128, x: v128, weights: v128) -> v128 {
 #[cfg(target_feature = "relaxed-simd")]
 #[inline(always)]
 fn three_instructions(sums: v128, x: v128, weights: v128) -> v128 {
-    i32x4_add(sums, i32x4_extadd_pairwise_i16x8(i16x8_relaxed_dot_i8x16_i7x16(weights, x)))
+    // As sums of pairs the compiler would make the one instruction of it.
+    i32x4_add(sums, i32x4_dot_i16x8(i16x8_relaxed_dot_i8x16_i7x16(weights, x), i16x8_splat(1)))
 }

@@ -1,6 +1,6 @@
 //! AVX2 and AVX-512 with VNNI.
 
-use super::isa::Isa;
+use super::isa::{Isa, MAX_PARTS};
 use crate::runtime::cpu::functions::ROUNDING;
 use core::arch::x86_64::*;
 
@@ -8,6 +8,8 @@ use core::arch::x86_64::*;
 macro_rules! common {
     () => {
         const LANES: usize = 8;
+        const PART_BYTES: usize = 32;
+        const CHUNK: usize = 4;
         type Ints = __m256i;
         type Floats = __m256;
 
@@ -87,7 +89,7 @@ pub struct Avx2;
 impl Isa for Avx2 {
     const ROWS: usize = 4;
     const IS_WIDE: bool = false;
-    type Sums = [__m256i; 2];
+    const PARTS: usize = 2;
     type Shorts = __m256i;
     const IS_SHORT: bool = true;
     common!();
@@ -118,28 +120,26 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn start(bias: *const i32) -> [__m256i; 2] {
-        unsafe { [Self::load_ints(bias), Self::load_ints(bias.add(8))] }
+    unsafe fn start(bias: *const i32) -> [__m256i; MAX_PARTS] {
+        unsafe {
+            let zero = _mm256_setzero_si256();
+            [Self::load_ints(bias), Self::load_ints(bias.add(8)), zero, zero]
+        }
     }
 
     /// The sum of two products of seven-bit values and weights stays within 16 bits.
     #[inline(always)]
-    unsafe fn step(sums: [__m256i; 2], x: *const u8, weights: *const i8) -> [__m256i; 2] {
+    unsafe fn step(sums: __m256i, x: *const u8, weights: *const i8) -> __m256i {
         unsafe {
             let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
-            let ones = _mm256_set1_epi16(1);
-            let low = _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.cast()));
-            let high = _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.add(32).cast()));
-            [
-                _mm256_add_epi32(sums[0], _mm256_madd_epi16(low, ones)),
-                _mm256_add_epi32(sums[1], _mm256_madd_epi16(high, ones)),
-            ]
+            let pairs = _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.cast()));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         }
     }
 
     #[inline(always)]
-    unsafe fn finish(sums: [__m256i; 2]) -> [__m256i; 2] {
-        sums
+    unsafe fn finish(sums: [__m256i; MAX_PARTS]) -> [__m256i; 2] {
+        [sums[0], sums[1]]
     }
 }
 
@@ -150,7 +150,7 @@ impl Isa for Avx2Wide {
     const ROWS: usize = 2;
     const IS_WIDE: bool = true;
     /// Four outputs in a vector, the products of inputs 0 and 1 apart from those of 2 and 3.
-    type Sums = [__m256i; 4];
+    const PARTS: usize = 4;
     type Shorts = [__m256i; 2];
     const IS_SHORT: bool = false;
     common!();
@@ -177,7 +177,7 @@ impl Isa for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn start(bias: *const i32) -> [__m256i; 4] {
+    unsafe fn start(bias: *const i32) -> [__m256i; MAX_PARTS] {
         unsafe {
             let bias: *const __m128i = bias.cast();
             [
@@ -190,17 +190,11 @@ impl Isa for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn step(sums: [__m256i; 4], x: *const u8, weights: *const i8) -> [__m256i; 4] {
+    unsafe fn step(sums: __m256i, x: *const u8, weights: *const i8) -> __m256i {
         unsafe {
             let x = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(x.cast::<i32>().read_unaligned()));
             let x = _mm256_broadcastq_epi64(x);
-            let weights: *const __m256i = weights.cast();
-            [
-                _mm256_add_epi32(sums[0], _mm256_madd_epi16(x, _mm256_loadu_si256(weights))),
-                _mm256_add_epi32(sums[1], _mm256_madd_epi16(x, _mm256_loadu_si256(weights.add(1)))),
-                _mm256_add_epi32(sums[2], _mm256_madd_epi16(x, _mm256_loadu_si256(weights.add(2)))),
-                _mm256_add_epi32(sums[3], _mm256_madd_epi16(x, _mm256_loadu_si256(weights.add(3)))),
-            ]
+            _mm256_add_epi32(sums, _mm256_madd_epi16(x, _mm256_loadu_si256(weights.cast())))
         }
     }
 
@@ -225,29 +219,31 @@ impl Isa for Vnni {
     const IS_WIDE: bool = false;
     type Ints = __m512i;
     type Floats = __m512;
-    type Sums = [__m512i; 2];
+    const PARTS: usize = 2;
+    const PART_BYTES: usize = 64;
+    const CHUNK: usize = 4;
     type Shorts = [__m512i; 2];
     const IS_SHORT: bool = false;
 
     #[inline(always)]
-    unsafe fn start(bias: *const i32) -> [__m512i; 2] {
-        unsafe { [Self::load_ints(bias), Self::load_ints(bias.add(16))] }
-    }
-
-    #[inline(always)]
-    unsafe fn step(sums: [__m512i; 2], x: *const u8, weights: *const i8) -> [__m512i; 2] {
+    unsafe fn start(bias: *const i32) -> [__m512i; MAX_PARTS] {
         unsafe {
-            let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
-            [
-                _mm512_dpbusd_epi32(sums[0], x, _mm512_loadu_si512(weights.cast())),
-                _mm512_dpbusd_epi32(sums[1], x, _mm512_loadu_si512(weights.add(64).cast())),
-            ]
+            let zero = _mm512_setzero_si512();
+            [Self::load_ints(bias), Self::load_ints(bias.add(16)), zero, zero]
         }
     }
 
     #[inline(always)]
-    unsafe fn finish(sums: [__m512i; 2]) -> [__m512i; 2] {
-        sums
+    unsafe fn step(sums: __m512i, x: *const u8, weights: *const i8) -> __m512i {
+        unsafe {
+            let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
+            _mm512_dpbusd_epi32(sums, x, _mm512_loadu_si512(weights.cast()))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(sums: [__m512i; MAX_PARTS]) -> [__m512i; 2] {
+        [sums[0], sums[1]]
     }
 
     #[inline(always)]
