@@ -6,7 +6,10 @@
 use candle_core::{Device, Result, Tensor, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use trainer::ops::{Activation, Window, batch_norm_eval, batch_norm_train, depthwise_conv, im2col};
+use trainer::ops::{
+    Activation, Grouping, Partition, Window, attention, batch_norm_eval, batch_norm_train, depthwise_conv,
+    im2col, softmax, transposed_conv,
+};
 
 fn random(shape: &[usize], seed: u64) -> Result<Var> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -102,4 +105,32 @@ fn of_the_batch_norm_in_evaluation() -> Result<()> {
     let operation =
         || batch_norm_eval(&x, [&gamma, &beta, &moments[0], &moments[1]], 1e-5, Activation::Identity);
     gradients_equal_differences(&[&x, &gamma, &beta], 0.25, 1e-3, &operation)
+}
+
+#[test]
+fn of_the_softmax() -> Result<()> {
+    let x = random(&[2, 3, 5], 1)?;
+    gradients_equal_differences(&[&x], 1e-2, 1e-4, &|| softmax(&x))
+}
+
+#[test]
+fn of_the_transposed_convolution() -> Result<()> {
+    let (x, w) = (random(&[3, 2, 3, 2], 1)?, random(&[3, 2, 2, 2], 2)?);
+    gradients_equal_differences(&[&x, &w], 0.5, 1e-4, &|| transposed_conv(&x, &w))
+}
+
+/// Queries, keys, values and bias, with heads of their own in windows, and with shared keys on a smaller map.
+#[test]
+fn of_the_attention() -> Result<()> {
+    for partition in [Partition::Adjacent(2), Partition::Strided(2)] {
+        let [q, k, v] = [1, 2, 3].map(|seed| random(&[4, 4, 2, 3], seed).unwrap());
+        let bias = random(&[2, 4, 4], 4)?;
+        let grouping = Grouping { heads: 2, kv_heads: 2, partition };
+        let operation = || attention([&q, &k, &v], grouping, Some(&bias));
+        gradients_equal_differences(&[&q, &k, &v, &bias], 1e-2, 3e-4, &operation)?;
+    }
+    let q = random(&[4, 4, 4, 2], 1)?;
+    let [k, v] = [2, 3].map(|seed| random(&[2, 2, 2, 2], seed).unwrap());
+    let grouping = Grouping { heads: 2, kv_heads: 1, partition: Partition::Whole };
+    gradients_equal_differences(&[&q, &k, &v], 1e-2, 3e-4, &|| attention([&q, &k, &v], grouping, None))
 }

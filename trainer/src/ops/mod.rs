@@ -4,13 +4,21 @@
 //! matrix product over all images, every depthwise tap one multiply-add over `N` contiguous values,
 //! and every batch-norm channel one contiguous row, whatever the map's size.
 
+mod attention;
 mod batch_norm;
 mod depthwise;
 mod im2col;
+mod softmax;
+mod tokens;
+mod transposed;
 
+pub use attention::{Grouping, attention};
 pub use batch_norm::{Activation, Moments, batch_norm_eval, batch_norm_train};
 pub use depthwise::depthwise_conv;
 pub use im2col::im2col;
+pub use softmax::softmax;
+pub use tokens::{Partition, from_tokens, to_tokens};
+pub use transposed::transposed_conv;
 
 use candle_core::{CpuStorage, Layout, Result, bail};
 
@@ -29,6 +37,11 @@ impl Window {
     /// A window that keeps the size at stride 1: padding is half the kernel.
     pub fn same(kernel: usize, stride: usize) -> Self {
         Window { kernel, stride, padding: kernel / 2 }
+    }
+
+    /// A window that meets each input once: stride and kernel are one, nothing is padded.
+    pub fn patches(kernel: usize) -> Self {
+        Window { kernel, stride: kernel, ..Window::same(1, 1) }
     }
 
     /// Outputs along an axis of `input` values.
