@@ -45,6 +45,9 @@ impl Executor for Stock {
         let groups = match layer.kind {
             ConvKind::Dense => 1,
             ConvKind::Depthwise => layer.channels_out(),
+            ConvKind::Transposed => {
+                candle_core::bail!("{}: only plain convolutions are compared", layer.name)
+            }
         };
         let y = x.conv2d(&layer.weight, layer.window.padding, layer.window.stride, 1, groups)?;
         let norm = BatchNorm::new(
@@ -116,7 +119,7 @@ fn main() -> Result<()> {
     let chwn = nchw.permute((1, 2, 3, 0))?.contiguous()?;
 
     let ours = || -> Result<Tensor> {
-        let logits = network.model.run(&mut Compute { mode: Mode::Train }, &chwn)?.flatten_all()?;
+        let logits = network.model.run(&mut Compute::new(Mode::Train), &chwn)?.flatten_all()?;
         logits.sqr()?.sum_all()?.backward()?;
         Ok(logits)
     };

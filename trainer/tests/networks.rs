@@ -50,6 +50,8 @@ fn value(name: &str, shape: &[usize]) -> Result<Tensor> {
         let fan_in: usize = shape[1..].iter().product();
         let bound = (5.0 / fan_in as f64).sqrt();
         (2.0 * bound, -bound)
+    } else if name.ends_with("layer_scale.gamma") {
+        (0.2, 0.4)
     } else if name.ends_with("running_var") || name.ends_with(".weight") {
         (0.5, 0.75)
     } else {

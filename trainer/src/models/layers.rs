@@ -1,7 +1,14 @@
 //! Layers that know their names, and the executors that walk them.
 
-use crate::ops::{Activation, Window, batch_norm_eval, batch_norm_train, depthwise_conv, im2col};
-use candle_core::{Result, Tensor, Var};
+use super::attention::Attention;
+use super::auxiliary::Auxiliary;
+use super::gaussian::{Gaussian, Noise};
+use super::norm::Norm;
+use super::projection::Projection;
+use crate::ops::{
+    Activation, Window, attention, batch_norm_eval, batch_norm_train, depthwise_conv, im2col, transposed_conv,
+};
+use candle_core::{Result, Tensor, Var, bail};
 use candle_nn::{Init, VarBuilder};
 
 /// Share of the new batch in the running moments (PyTorch's and timm's default).
@@ -16,6 +23,8 @@ pub enum ConvKind {
     Dense,
     /// Output `c` sees input `c` alone.
     Depthwise,
+    /// Every input makes a window of outputs; stride and kernel are one.
+    Transposed,
 }
 
 /// Convolution without bias, batch norm, activation.
@@ -23,7 +32,7 @@ pub enum ConvKind {
 pub struct ConvNorm {
     /// Name of the convolution in checkpoints, as timm has it.
     pub name: String,
-    /// `[C_out, C_in, K, K]`, or `[C, 1, K, K]` if depthwise.
+    /// `[C_out, C_in, K, K]`; `[C, 1, K, K]` if depthwise, `[C_in, C_out, K, K]` if transposed.
     pub weight: Tensor,
     /// Gamma of the batch norm, `[C_out]`.
     pub gamma: Tensor,
@@ -33,6 +42,8 @@ pub struct ConvNorm {
     pub running_mean: Tensor,
     /// Running unbiased variance, `[C_out]`; no gradient flows here.
     pub running_variance: Tensor,
+    /// Factor of what the batch norm gives, `[C_out]`, if there is one (arXiv 2103.17239).
+    pub layer_scale: Option<Tensor>,
     /// How the channels are connected.
     pub kind: ConvKind,
     /// Kernel, stride and padding.
@@ -55,6 +66,32 @@ impl ConvNorm {
         activation: Activation,
     ) -> Result<Self> {
         Self::new(vb, [conv, norm], (cout, cin), ConvKind::Dense, window, activation)
+    }
+
+    /// A transposed convolution of `cin` to `cout` channels that makes `kernel` x `kernel` outputs of each input.
+    ///
+    /// # Errors
+    /// If `vb` has no such tensors.
+    pub fn transposed(
+        vb: &VarBuilder,
+        [conv, norm]: [&str; 2],
+        [cin, cout]: [usize; 2],
+        kernel: usize,
+        activation: Activation,
+    ) -> Result<Self> {
+        let window = Window::patches(kernel);
+        Self::new(vb, [conv, norm], (cout, cin), ConvKind::Transposed, window, activation)
+    }
+
+    /// The same with its output times `scale` `[C_out]`.
+    ///
+    /// # Errors
+    /// If an activation lies between the batch norm and the factor.
+    pub fn scaled(self, scale: Tensor) -> Result<Self> {
+        if self.activation != Activation::Identity {
+            bail!("{}: a layer scale behind {:?} is not supported", self.name, self.activation);
+        }
+        Ok(ConvNorm { layer_scale: Some(scale), ..self })
     }
 
     /// A depthwise convolution of `channels` channels.
@@ -82,14 +119,16 @@ impl ConvNorm {
         let k = window.kernel;
         let conv = vb.pp(conv);
         let norm = vb.pp(norm);
+        let shape = if kind == ConvKind::Transposed { (cin, cout, k, k) } else { (cout, cin, k, k) };
         Ok(ConvNorm {
             name: conv.prefix(),
             // The values come from `initialise` or a checkpoint: candle's CPU generator takes no seed.
-            weight: conv.get_with_hints((cout, cin, k, k), "weight", Init::Const(0.0))?,
+            weight: conv.get_with_hints(shape, "weight", Init::Const(0.0))?,
             gamma: norm.get_with_hints(cout, "weight", Init::Const(1.0))?,
             beta: norm.get_with_hints(cout, "bias", Init::Const(0.0))?,
             running_mean: norm.get_with_hints(cout, "running_mean", Init::Const(0.0))?,
             running_variance: norm.get_with_hints(cout, "running_var", Init::Const(1.0))?,
+            layer_scale: None,
             kind,
             window,
             activation,
@@ -98,18 +137,33 @@ impl ConvNorm {
 
     /// Number of output channels.
     pub fn channels_out(&self) -> usize {
-        self.weight.dims()[0]
+        self.gamma.elem_count()
+    }
+
+    /// Gamma and beta with the layer scale in them.
+    fn affine(&self) -> Result<(Tensor, Tensor)> {
+        match &self.layer_scale {
+            Some(scale) => Ok(((&self.gamma * scale)?, (&self.beta * scale)?)),
+            None => Ok((self.gamma.clone(), self.beta.clone())),
+        }
     }
 
     /// Weight and bias of the convolution that equals this one with its batch norm in evaluation
-    /// mode: `w' = w * gamma / sqrt(var + eps)`, `b' = beta - mean * gamma / sqrt(var + eps)`.
+    /// mode: `w' = w * gamma / sqrt(var + eps)`, `b' = beta - mean * gamma / sqrt(var + eps)`. The layer scale is in
+    /// gamma and beta.
     ///
     /// # Errors
     /// None but candle's own.
     pub fn folded(&self) -> Result<(Tensor, Tensor)> {
-        let scale = (&self.gamma / (&self.running_variance + EPSILON)?.sqrt()?)?;
-        let weight = self.weight.broadcast_mul(&scale.reshape((scale.elem_count(), 1, 1, 1))?)?;
-        let bias = (&self.beta - (&self.running_mean * &scale)?)?;
+        let (gamma, beta) = self.affine()?;
+        let scale = (gamma / (&self.running_variance + EPSILON)?.sqrt()?)?;
+        let channels = scale.elem_count();
+        let of_output = match self.kind {
+            ConvKind::Dense | ConvKind::Depthwise => (channels, 1, 1, 1),
+            ConvKind::Transposed => (1, channels, 1, 1),
+        };
+        let weight = self.weight.broadcast_mul(&scale.reshape(of_output)?)?;
+        let bias = (beta - (&self.running_mean * &scale)?)?;
         Ok((weight, bias))
     }
 
@@ -118,6 +172,7 @@ impl ConvNorm {
         let window = self.window;
         match self.kind {
             ConvKind::Depthwise => depthwise_conv(x, &self.weight, window),
+            ConvKind::Transposed => transposed_conv(x, &self.weight),
             ConvKind::Dense => {
                 let columns = if window.kernel == 1 && window.stride == 1 {
                     x.contiguous()?.reshape((x.dim(0)?, ()))?
@@ -131,21 +186,30 @@ impl ConvNorm {
     }
 
     fn normalise(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        match mode {
-            Mode::Evaluate => {
-                let norm = [&self.gamma, &self.beta, &self.running_mean, &self.running_variance];
-                batch_norm_eval(x, norm, EPSILON, self.activation)
-            }
-            Mode::Train => {
-                let (y, moments) = batch_norm_train(x, &self.gamma, &self.beta, EPSILON, self.activation)?;
-                let count = (x.elem_count() / x.dim(0)?) as f64;
-                let mean = Tensor::new(moments.mean, x.device())?;
-                let unbiased =
-                    (Tensor::new(moments.variance, x.device())? * (count / (count - 1.0).max(1.0)))?;
-                follow(&self.running_mean, &mean)?;
-                follow(&self.running_variance, &unbiased)?;
-                Ok(y)
-            }
+        let (gamma, beta) = self.affine()?;
+        let norm = [&gamma, &beta, &self.running_mean, &self.running_variance];
+        normalise(x, norm, self.activation, mode)
+    }
+}
+
+/// Batch norm by gamma, beta, running mean and running variance, which move in training.
+pub(super) fn normalise(
+    x: &Tensor,
+    norm: [&Tensor; 4],
+    activation: Activation,
+    mode: Mode,
+) -> Result<Tensor> {
+    match mode {
+        Mode::Evaluate => batch_norm_eval(x, norm, EPSILON, activation),
+        Mode::Train => {
+            let [gamma, beta, running_mean, running_variance] = norm;
+            let (y, moments) = batch_norm_train(x, gamma, beta, EPSILON, activation)?;
+            let count = (x.elem_count() / x.dim(0)?) as f64;
+            let mean = Tensor::new(moments.mean, x.device())?;
+            let unbiased = (Tensor::new(moments.variance, x.device())? * (count / (count - 1.0).max(1.0)))?;
+            follow(running_mean, &mean)?;
+            follow(running_variance, &unbiased)?;
+            Ok(y)
         }
     }
 }
@@ -198,6 +262,50 @@ pub trait Executor {
 
     /// Fully connected layer on a map of height and width 1.
     fn linear(&mut self, layer: &Linear, x: &Self::Value) -> Result<Self::Value>;
+
+    /// 1x1 convolution without batch norm.
+    fn projection(&mut self, layer: &Projection, _x: &Self::Value) -> Result<Self::Value> {
+        bail!("{}: this executor knows no projection", layer.name)
+    }
+
+    /// Batch norm by itself.
+    fn norm(&mut self, layer: &Norm, _x: &Self::Value) -> Result<Self::Value> {
+        bail!("{}: this executor knows no batch norm by itself", layer.name)
+    }
+
+    /// Attention of queries over keys and values.
+    fn attention(&mut self, layer: &Attention, _maps: [&Self::Value; 3]) -> Result<Self::Value> {
+        bail!("{}: this executor knows no attention", layer.name)
+    }
+
+    /// The channels of maps of one height and width, one behind the other.
+    fn concat(&mut self, _maps: &[Self::Value]) -> Result<Self::Value> {
+        bail!("this executor knows no concatenation")
+    }
+
+    /// A sample of the latent in training, else its mean.
+    fn latent(&mut self, layer: &Gaussian, x: &Self::Value) -> Result<Self::Value> {
+        self.projection(&layer.mean, x)
+    }
+
+    /// Takes note of how well `copy` reproduces `picture`; of interest in training alone.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    fn reproduced(&mut self, _picture: &Self::Value, _copy: &Self::Value) -> Result<()> {
+        Ok(())
+    }
+
+    /// What `walk` gives for each of `inputs`, by the same layers.
+    ///
+    /// # Errors
+    /// Those of `walk`.
+    fn each<F>(&mut self, inputs: &[Self::Value], walk: F) -> Result<Vec<Self::Value>>
+    where
+        F: Fn(&mut Self, &Self::Value) -> Result<Self::Value>,
+    {
+        inputs.iter().map(|input| walk(self, input)).collect()
+    }
 }
 
 /// Whether a forward pass learns.
@@ -213,6 +321,21 @@ pub enum Mode {
 pub struct Compute {
     /// Whether batch norm learns.
     pub mode: Mode,
+    /// What training also has to make small, gathered on the way.
+    pub auxiliary: Auxiliary,
+    noise: Option<Noise>,
+}
+
+impl Compute {
+    /// An executor whose latents are their means.
+    pub fn new(mode: Mode) -> Self {
+        Compute { mode, auxiliary: Auxiliary::default(), noise: None }
+    }
+
+    /// An executor that learns, with latents sampled by `noise`.
+    pub fn training(noise: Noise) -> Self {
+        Compute { noise: Some(noise), ..Compute::new(Mode::Train) }
+    }
 }
 
 impl Executor for Compute {
@@ -236,5 +359,57 @@ impl Executor for Compute {
         let y = layer.weight.matmul(&x.reshape((c, n))?)?;
         let (cout, _) = y.dims2()?;
         y.broadcast_add(&layer.bias.reshape((cout, 1))?)?.reshape((cout, 1, 1, n))
+    }
+    fn projection(&mut self, layer: &Projection, x: &Tensor) -> Result<Tensor> {
+        layer.apply(x)
+    }
+
+    fn norm(&mut self, layer: &Norm, x: &Tensor) -> Result<Tensor> {
+        layer.apply(x, self.mode)
+    }
+
+    fn attention(&mut self, layer: &Attention, [q, k, v]: [&Tensor; 3]) -> Result<Tensor> {
+        let (_, h, w, _) = q.dims4()?;
+        attention([q, k, v], layer.grouping, layer.bias([h, w])?.as_ref())
+    }
+
+    fn concat(&mut self, maps: &[Tensor]) -> Result<Tensor> {
+        Tensor::cat(maps, 0)
+    }
+
+    fn latent(&mut self, layer: &Gaussian, x: &Tensor) -> Result<Tensor> {
+        let mean = layer.mean.apply(x)?;
+        if self.mode == Mode::Evaluate {
+            return Ok(mean);
+        }
+        let log_variance = layer.log_variance.apply(x)?;
+        self.auxiliary.add_divergence(&mean, &log_variance)?;
+        match &mut self.noise {
+            // z = mean + deviation * noise, so that gradients reach both (the paper's section 2.4).
+            Some(noise) => &mean + ((log_variance * 0.5)?.exp()? * noise.like(&mean)?)?,
+            None => Ok(mean),
+        }
+    }
+
+    fn reproduced(&mut self, picture: &Tensor, copy: &Tensor) -> Result<()> {
+        match self.mode {
+            Mode::Train => self.auxiliary.add_reconstruction(picture, copy),
+            Mode::Evaluate => Ok(()),
+        }
+    }
+
+    /// All inputs as one batch, so that batch norm sees in training what its running moments will stand for.
+    fn each<F>(&mut self, inputs: &[Tensor], walk: F) -> Result<Vec<Tensor>>
+    where
+        F: Fn(&mut Self, &Tensor) -> Result<Tensor>,
+    {
+        let y = walk(self, &Tensor::cat(inputs, 3)?)?;
+        let mut first = 0;
+        let mut part = |input: &Tensor| {
+            let n = input.dim(3)?;
+            first += n;
+            y.narrow(3, first - n, n)
+        };
+        inputs.iter().map(&mut part).collect()
     }
 }

@@ -5,13 +5,25 @@
 //! that what is exported cannot differ from what was trained.
 
 mod layers;
+mod norm;
+mod projection;
+mod attention;
+mod gaussian;
+mod auxiliary;
+mod universal;
+mod mobile_attention;
 mod mobilenet_v4;
 mod efficientnet_v2;
 mod model;
 mod weights;
 
+pub use attention::Attention;
+pub use auxiliary::Auxiliary;
 pub use efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
+pub use gaussian::{Gaussian, Noise, NoiseSeed};
 pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode};
 pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
 pub use model::Model;
+pub use norm::Norm;
+pub use projection::Projection;
 pub use weights::{initialise, lock, parameter_count};

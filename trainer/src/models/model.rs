@@ -54,7 +54,7 @@ impl Model {
     pub fn forward_t(&self, pictures: &Tensor, train: bool) -> Result<Tensor> {
         let mode = if train { Mode::Train } else { Mode::Evaluate };
         let maps = pictures.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
-        self.run(&mut Compute { mode }, &maps)?.flatten_all()
+        self.run(&mut Compute::new(mode), &maps)?.flatten_all()
     }
 }
 
