@@ -1,7 +1,7 @@
 //! Our networks compute what timm's do: same names, same parameters, same logits.
 //!
-//! `tools/golden_networks.py` filled timm's networks by a formula and wrote their logits; here ours
-//! are filled by the same formula.
+//! `tools/golden_networks.py` filled timm's networks by a formula and wrote their logits, and `tools/golden_genconvit.py`
+//! did so with an implementation of its own; here ours are filled by the same formula.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -9,7 +9,7 @@ use candle_nn::{VarBuilder, VarMap};
 use engine::Session;
 use serde::Deserialize;
 use trainer::export::onnx_bytes;
-use trainer::models::{Model, parameter_count};
+use trainer::models::{Compute, Mode, Model, parameter_count};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -25,10 +25,21 @@ struct Case {
     parameters: usize,
     tensors: usize,
     logits: Vec<f32>,
+    /// What networks with terms of the loss of their own give in training.
+    #[serde(flatten)]
+    training: Option<Training>,
 }
 
-fn golden() -> Golden {
-    serde_json::from_str(include_str!("golden/networks.json")).unwrap()
+#[derive(Deserialize)]
+struct Training {
+    training_logits: Vec<f32>,
+    reconstruction: f32,
+    kl: f32,
+}
+
+fn goldens() -> [Golden; 2] {
+    [include_str!("golden/networks.json"), include_str!("golden/genconvit.json")]
+        .map(|text| serde_json::from_str(text).unwrap())
 }
 
 /// Values in `[0, 1)`: FNV-1a of the name, then splitmix64 of hash and index.
@@ -46,10 +57,13 @@ fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
 
 /// The formula's values of the tensor called `name`.
 fn value(name: &str, shape: &[usize]) -> Result<Tensor> {
+    let branch_end = name.ends_with("output.bn.weight") || name.ends_with("project.bn.weight");
     let (scale, offset) = if shape.len() > 1 {
         let fan_in: usize = shape[1..].iter().product();
         let bound = (5.0 / fan_in as f64).sqrt();
         (2.0 * bound, -bound)
+    } else if branch_end {
+        (0.1, 0.1)
     } else if name.ends_with("layer_scale.gamma") {
         (0.2, 0.4)
     } else if name.ends_with("running_var") || name.ends_with(".weight") {
@@ -62,54 +76,85 @@ fn value(name: &str, shape: &[usize]) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
-#[test]
-fn networks_equal_timms() -> Result<()> {
-    let Golden { size, cases } = golden();
-    for case in cases {
-        let variables = VarMap::new();
-        let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
-        let network = Model::from_name(&vb, &case.preset)?.unwrap();
-        assert_eq!(parameter_count(&variables), case.parameters, "parameters of {}", case.preset);
-        {
-            let variables = variables.data().lock().unwrap();
-            assert_eq!(variables.len(), case.tensors, "tensors of {}", case.preset);
-            for (name, variable) in variables.iter() {
-                variable.set(&value(name, variable.dims())?)?;
-            }
-        }
-        let shape = (2, 3, size, size);
-        let pictures: Vec<f32> =
-            uniform("picture", 2 * 3 * size * size).map(|u| (2.0 * u - 1.0) as f32).collect();
-        let pictures = Tensor::from_vec(pictures, shape, &Device::Cpu)?;
-        let logits: Vec<f32> = network.forward_t(&pictures, false)?.to_vec1()?;
-        for (ours, theirs) in logits.iter().zip(&case.logits) {
-            println!("{}: {ours} here, {theirs} in timm", case.preset);
-            let bound = TOLERANCE * theirs.abs().max(1.0);
-            assert!((ours - theirs).abs() <= bound, "{}: {ours} here, {theirs} in timm", case.preset);
-        }
-        assert_eq!(logits.len(), case.logits.len());
+/// The network of `case`, filled by the formula.
+fn network(case: &Case) -> Result<Model> {
+    let variables = VarMap::new();
+    let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+    let network = Model::from_name(&vb, &case.preset)?.unwrap();
+    assert_eq!(parameter_count(&variables), case.parameters, "parameters of {}", case.preset);
+    let variables = variables.data().lock().unwrap();
+    assert_eq!(variables.len(), case.tensors, "tensors of {}", case.preset);
+    for (name, variable) in variables.iter() {
+        variable.set(&value(name, variable.dims())?)?;
+    }
+    Ok(network)
+}
 
-        // What is exported computes the same in the engine.
-        let onnx = onnx_bytes(&network, size, Vec::new())?;
-        let mut session = Session::load(&onnx).unwrap();
-        let picture = pictures.get(0)?.flatten_all()?.to_vec1::<f32>()?;
-        let input = engine::Tensor::from_vec(vec![1, 3, size, size], picture);
-        let judged = session.run(&input).unwrap().values()[0];
-        let bound = TOLERANCE * logits[0].abs().max(1.0);
-        assert!(
-            (judged - logits[0]).abs() <= bound,
-            "{}: {judged} in the engine, {} here",
-            case.preset,
-            logits[0]
-        );
+/// Two pictures `[2, 3, size, size]`.
+fn pictures(size: usize) -> Result<Tensor> {
+    let values: Vec<f32> = uniform("picture", 2 * 3 * size * size).map(|u| (2.0 * u - 1.0) as f32).collect();
+    Tensor::from_vec(values, (2, 3, size, size), &Device::Cpu)
+}
+
+fn assert_close(ours: f32, theirs: f32, what: &str) {
+    println!("{what}: {ours} here, {theirs} there");
+    let bound = TOLERANCE * theirs.abs().max(1.0);
+    assert!((ours - theirs).abs() <= bound, "{what}: {ours} here, {theirs} there");
+}
+
+#[test]
+fn networks_equal_other_implementations_and_exports_equal_them() -> Result<()> {
+    for Golden { size, cases } in goldens() {
+        let pictures = pictures(size)?;
+        for case in cases {
+            let network = network(&case)?;
+            let logits: Vec<f32> = network.forward_t(&pictures, false)?.to_vec1()?;
+            assert_eq!(logits.len(), case.logits.len());
+            for (ours, theirs) in logits.iter().zip(&case.logits) {
+                assert_close(*ours, *theirs, &case.preset);
+            }
+            // What is exported computes the same in the engine.
+            let onnx = onnx_bytes(&network, size, Vec::new())?;
+            let mut session = Session::load(&onnx).unwrap();
+            let picture = pictures.get(0)?.flatten_all()?.to_vec1::<f32>()?;
+            let input = engine::Tensor::from_vec(vec![1, 3, size, size], picture);
+            let judged = session.run(&input).unwrap().values()[0];
+            assert_close(judged, logits[0], &format!("{} in the engine", case.preset));
+        }
+    }
+    Ok(())
+}
+
+/// Batch norm by the batch, and every term of the loss; without noise in the latent, which the other side cannot draw.
+#[test]
+fn training_equals_another_implementation() -> Result<()> {
+    for Golden { size, cases } in goldens() {
+        let maps = pictures(size)?.permute((1, 2, 3, 0))?.contiguous()?;
+        for case in cases {
+            let Some(training) = &case.training else { continue };
+            let mut executor = Compute::new(Mode::Train);
+            let logits: Vec<f32> = network(&case)?.run(&mut executor, &maps)?.flatten_all()?.to_vec1()?;
+            assert_eq!(logits.len(), training.training_logits.len());
+            for (ours, theirs) in logits.iter().zip(&training.training_logits) {
+                assert_close(*ours, *theirs, &case.preset);
+            }
+            let scalar = |term: Option<Tensor>| term.unwrap().to_scalar::<f32>();
+            assert_close(
+                scalar(executor.auxiliary.reconstruction)?,
+                training.reconstruction,
+                "reconstruction",
+            );
+            assert_close(scalar(executor.auxiliary.kl)?, training.kl, "kl");
+        }
     }
     Ok(())
 }
 
 #[test]
 fn every_preset_has_a_golden() {
-    let cases = golden().cases;
+    let goldens = goldens();
+    let names: Vec<&str> = goldens.iter().flat_map(|g| &g.cases).map(|case| &case.preset[..]).collect();
     for preset in Model::presets() {
-        assert!(cases.iter().any(|case| case.preset == preset), "no golden for {preset}");
+        assert!(names.contains(&preset), "no golden for {preset}");
     }
 }
