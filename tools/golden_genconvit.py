@@ -221,6 +221,30 @@ class GenConViT(nn.Module):
         return logits, reconstruction, kl
 
 
+def multiply_adds(network, size):
+    """Of one picture, in millions: convolutions, linear layers and the products of attention."""
+    count = 0
+
+    def add(module, inputs, output):
+        nonlocal count
+        x, *_ = inputs
+        if isinstance(module, WindowBlock):
+            n, c, extent, _ = x.shape
+            side = max(s for s in range(1, LARGEST_WINDOW + 1) if extent % s == 0)
+            count += 2 * n * c * extent**2 * side**2
+        elif isinstance(module, nn.ConvTranspose2d):
+            count += x.numel() * module.weight[0].numel()
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            count += output.numel() * module.weight[0].numel()
+
+    hooks = [module.register_forward_hook(add) for module in network.modules()]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    return round(count / 1e6)
+
+
 cases = []
 for preset, config in PRESETS.items():
     network = GenConViT(**config).eval()
@@ -237,6 +261,10 @@ for preset, config in PRESETS.items():
     assert all(math.isfinite(case[name]) for name in names[1:])
     cases.append(case)
     print(case)
+    # What docs/genconvit.md says of it.
+    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    parts["trunk's windows"] = sum(p.numel() for p in network.trunk.windows.parameters())
+    print(parts, {size: multiply_adds(network.eval(), size) for size in (128, 224, 256)})
 
 golden = pathlib.Path(__file__).resolve().parent.parent / "trainer/tests/golden/genconvit.json"
 golden.write_text(json.dumps({"torch": torch.__version__, "size": SIZE, "cases": cases}, indent=1) + "\n")

@@ -17,7 +17,7 @@ pub enum Model {
     /// An expert.
     EfficientNetV2(EfficientNetV2),
     /// Another expert.
-    GenConViT(GenConViT),
+    GenConViT(Box<GenConViT>),
 }
 
 /// What a training step needs of a network.
@@ -50,7 +50,7 @@ impl Model {
             return Ok(Some(Model::EfficientNetV2(EfficientNetV2::new(vb, config)?)));
         }
         if let Some(config) = GenConViTConfig::presets().iter().find(|config| config.name == name) {
-            return Ok(Some(Model::GenConViT(GenConViT::new(vb, config)?)));
+            return Ok(Some(Model::GenConViT(Box::new(GenConViT::new(vb, config)?))));
         }
         Ok(None)
     }
