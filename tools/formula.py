@@ -28,7 +28,7 @@ BRANCH_ENDS = ("output.bn.weight", "project.bn.weight")
 
 
 def value(name, shape):
-    """Kernels that keep signals near one; gammas and variances around one, the rest small around zero."""
+    """Kernels that keep signals near one, gammas and variances around one, gates mostly open, the rest around zero."""
     u = uniform(name, shape)
     if len(shape) > 1:
         values = (2 * u - 1) * math.sqrt(5 / math.prod(shape[1:]))
@@ -38,6 +38,8 @@ def value(name, shape):
         values = 0.4 + 0.2 * u
     elif name.endswith(("running_var", ".weight")):
         values = 0.75 + 0.5 * u
+    elif name.endswith("conv_expand.bias"):
+        values = 1.9 + 0.2 * u
     else:
         values = 0.2 * u - 0.1
     return torch.from_numpy(values.astype(numpy.float32))

@@ -254,7 +254,7 @@ for preset, config in PRESETS.items():
         learned = network.train()(pictures(SIZE))
     assert abs(logits[0] - logits[1]) > 1e-2, (preset, logits)
     parameters = sum(p.numel() for p in network.parameters())
-    case = {"preset": preset, "parameters": parameters, "tensors": tensors, "logits": logits}
+    case = {"preset": preset, "size": SIZE, "parameters": parameters, "tensors": tensors, "logits": logits}
     # The same in training, where batch norm goes by the batch, but without the latent's noise.
     names = ("training_logits", "reconstruction", "kl")
     case |= {name: term.tolist() for name, term in zip(names, learned)}
@@ -267,4 +267,4 @@ for preset, config in PRESETS.items():
     print(parts, {size: multiply_adds(network.eval(), size) for size in (128, 224, 256)})
 
 golden = pathlib.Path(__file__).resolve().parent.parent / "trainer/tests/golden/genconvit.json"
-golden.write_text(json.dumps({"torch": torch.__version__, "size": SIZE, "cases": cases}, indent=1) + "\n")
+golden.write_text(json.dumps({"torch": torch.__version__, "cases": cases}, indent=1) + "\n")

@@ -72,17 +72,23 @@ pub fn back_up(path: &Path) -> Result<Option<PathBuf>> {
 /// # Errors
 /// If it is no regular file (a device or pipe could never end), is larger, or does not read.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    // One byte more than allowed tells a file that grew meanwhile.
+    let content = read_head(path, limit + 1)?;
+    ensure!(content.len() as u64 <= limit, "{} has more than {limit} bytes", path.display());
+    Ok(content)
+}
+
+/// The first `length` bytes of the regular file at `path`, or all if it has fewer.
+///
+/// # Errors
+/// If it is no regular file or does not read.
+pub fn read_head(path: &Path, length: u64) -> Result<Vec<u8>> {
     let context = || format!("cannot read {}", path.display());
     let metadata = std::fs::metadata(path).with_context(context)?;
-    ensure!(metadata.is_file(), "{} is not a regular file", path.display());
+    ensure!(metadata.is_file(), "cannot read {}: it is not a regular file", path.display());
     let mut content = Vec::new();
-    // One byte more than allowed tells a file that grew meanwhile.
-    std::fs::File::open(path)
-        .with_context(context)?
-        .take(limit + 1)
-        .read_to_end(&mut content)
-        .with_context(context)?;
-    ensure!(content.len() as u64 <= limit, "{} has more than {limit} bytes", path.display());
+    let file = std::fs::File::open(path).with_context(context)?;
+    file.take(length).read_to_end(&mut content).with_context(context)?;
     Ok(content)
 }
 

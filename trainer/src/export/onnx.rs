@@ -3,7 +3,7 @@
 //! Operator set 13, static shapes, every value listed in `value_info` and every convolution with a
 //! bias: wonnx needs the shapes and gets 3x3 convolutions without bias wrong.
 
-use crate::models::{Attention, ConvKind, ConvNorm, Executor, Linear, Model, Norm, Projection};
+use crate::models::{Attention, ConvKind, ConvNorm, Executor, Linear, Model, Norm, PointConv};
 use crate::ops::{Activation, Window};
 use candle_core::{Result, Tensor};
 use engine::runtime::proto::{
@@ -135,13 +135,13 @@ impl GraphWriter {
         let weight = self.constant(format!("{name}.weight"), &weight)?;
         let bias = self.constant(format!("{name}.bias"), &bias)?;
         let Geometry { kind, channels, window } = *geometry;
-        let (kernel, padding) = (window.kernel as i64, window.padding as i64);
         let group = if kind == ConvKind::Depthwise { channels } else { 1 };
+        let [[top, bottom], [left, right]] = [x.shape[2], x.shape[3]].map(|extent| window.pads(extent));
         let attributes = vec![
             ints("dilations", &[1, 1]),
             int("group", group as i64),
-            ints("kernel_shape", &[kernel, kernel]),
-            ints("pads", &[padding; 4]),
+            ints("kernel_shape", &[window.kernel as i64; 2]),
+            ints("pads", &[top, left, bottom, right].map(|zeros| zeros as i64)),
             ints("strides", &[window.stride as i64; 2]),
         ];
         let (op, extent): (_, &dyn Fn(usize) -> usize) = match kind {
@@ -172,6 +172,7 @@ impl Executor for GraphWriter {
             Activation::Relu => {
                 Ok(self.push("Relu", &[&y.name], Vec::new(), format!("{}.relu", layer.name), y.shape))
             }
+            Activation::Silu => self.silu(&y),
             Activation::Relu6 => {
                 let bound = |value: f32| Tensor::new(value, layer.weight.device());
                 let low = self.constant(format!("{}.low", layer.name), &bound(0.0)?)?;
@@ -186,9 +187,32 @@ impl Executor for GraphWriter {
         Ok(self.push("Add", &[&a.name, &b.name], Vec::new(), format!("{}.add", a.name), a.shape.clone()))
     }
 
+    fn point_conv(&mut self, layer: &PointConv, x: &Value) -> Result<Value> {
+        let geometry =
+            Geometry { kind: ConvKind::Dense, channels: layer.channels_out(), window: Window::same(1, 1) };
+        self.convolution(&layer.name, layer.folded()?, &geometry, x)
+    }
+
+    fn silu(&mut self, x: &Value) -> Result<Value> {
+        let factor = self.sigmoid(x)?;
+        let name = format!("{}.silu", x.name);
+        Ok(self.push("Mul", &[&x.name, &factor.name], Vec::new(), name, x.shape.clone()))
+    }
+
+    fn sigmoid(&mut self, x: &Value) -> Result<Value> {
+        let name = format!("{}.sigmoid", x.name);
+        Ok(self.push("Sigmoid", &[&x.name], Vec::new(), name, x.shape.clone()))
+    }
+
+    fn gate(&mut self, x: &Value, factor: &Value) -> Result<Value> {
+        let name = format!("{}.gate", x.name);
+        Ok(self.push("Mul", &[&x.name, &factor.name], Vec::new(), name, x.shape.clone()))
+    }
+
     fn global_average_pool(&mut self, x: &Value) -> Result<Value> {
         let shape = vec![1, x.shape[1], 1, 1];
-        Ok(self.push("GlobalAveragePool", &[&x.name], Vec::new(), "global_pool".into(), shape))
+        let name = format!("{}.mean", x.name);
+        Ok(self.push("GlobalAveragePool", &[&x.name], Vec::new(), name, shape))
     }
 
     fn linear(&mut self, layer: &Linear, x: &Value) -> Result<Value> {
@@ -199,12 +223,6 @@ impl Executor for GraphWriter {
         let weight = self.constant(format!("{}.weight", layer.name), &layer.weight.t()?)?;
         let bias = self.constant(format!("{}.bias", layer.name), &layer.bias)?;
         Ok(self.push("Gemm", &[&flat.name, &weight, &bias], Vec::new(), layer.name.clone(), vec![1, cout]))
-    }
-
-    fn projection(&mut self, layer: &Projection, x: &Value) -> Result<Value> {
-        let geometry =
-            Geometry { kind: ConvKind::Dense, channels: layer.channels_out(), window: Window::same(1, 1) };
-        self.convolution(&layer.name, layer.folded()?, &geometry, x)
     }
 
     /// A depthwise convolution of single positions: what follows it may be padded, so it folds into nothing.

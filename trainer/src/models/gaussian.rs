@@ -1,6 +1,6 @@
 //! The latent of a variational autoencoder (Kingma and Welling, arXiv 1312.6114).
 
-use super::projection::Projection;
+use super::point_conv::PointConv;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use rand::SeedableRng;
@@ -11,9 +11,9 @@ use rand_distr::{Distribution, StandardNormal};
 #[derive(Debug, Clone)]
 pub struct Gaussian {
     /// Gives the mean, which is the latent wherever nothing is learned.
-    pub mean: Projection,
+    pub mean: PointConv,
     /// Gives the logarithm of the variance.
-    pub log_variance: Projection,
+    pub log_variance: PointConv,
 }
 
 impl Gaussian {
@@ -23,8 +23,8 @@ impl Gaussian {
     /// If `vb` lacks a tensor.
     pub fn new(vb: &VarBuilder, [channels, latent]: [usize; 2]) -> Result<Self> {
         Ok(Gaussian {
-            mean: Projection::with_bias(vb, "mean", [channels, latent])?,
-            log_variance: Projection::with_bias(vb, "log_variance", [channels, latent])?,
+            mean: PointConv::new(vb, "mean", [channels, latent])?,
+            log_variance: PointConv::new(vb, "log_variance", [channels, latent])?,
         })
     }
 }

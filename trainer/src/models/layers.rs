@@ -4,9 +4,10 @@ use super::attention::Attention;
 use super::auxiliary::Auxiliary;
 use super::gaussian::{Gaussian, Noise};
 use super::norm::Norm;
-use super::projection::Projection;
+use super::point_conv::PointConv;
 use crate::ops::{
-    Activation, Window, attention, batch_norm_eval, batch_norm_train, depthwise_conv, im2col, transposed_conv,
+    Activation, Window, attention, batch_norm_eval, batch_norm_train, depthwise_conv, gate, im2col,
+    mean_of_map, transposed_conv,
 };
 use candle_core::{Result, Tensor, Var, bail};
 use candle_nn::{Init, VarBuilder};
@@ -50,6 +51,8 @@ pub struct ConvNorm {
     pub window: Window,
     /// What follows the batch norm.
     pub activation: Activation,
+    /// Added to the variance before its root; [`EPSILON`] unless the network says another.
+    pub epsilon: f64,
 }
 
 impl ConvNorm {
@@ -66,6 +69,20 @@ impl ConvNorm {
         activation: Activation,
     ) -> Result<Self> {
         Self::new(vb, [conv, norm], (cout, cin), ConvKind::Dense, window, activation)
+    }
+
+    /// A depthwise convolution of `channels` channels.
+    ///
+    /// # Errors
+    /// If `vb` has no such tensors.
+    pub fn depthwise(
+        vb: &VarBuilder,
+        [conv, norm]: [&str; 2],
+        channels: usize,
+        window: Window,
+        activation: Activation,
+    ) -> Result<Self> {
+        Self::new(vb, [conv, norm], (channels, 1), ConvKind::Depthwise, window, activation)
     }
 
     /// A transposed convolution of `cin` to `cout` channels that makes `kernel` x `kernel` outputs of each input.
@@ -94,20 +111,6 @@ impl ConvNorm {
         Ok(ConvNorm { layer_scale: Some(scale), ..self })
     }
 
-    /// A depthwise convolution of `channels` channels.
-    ///
-    /// # Errors
-    /// If `vb` has no such tensors.
-    pub fn depthwise(
-        vb: &VarBuilder,
-        [conv, norm]: [&str; 2],
-        channels: usize,
-        window: Window,
-        activation: Activation,
-    ) -> Result<Self> {
-        Self::new(vb, [conv, norm], (channels, 1), ConvKind::Depthwise, window, activation)
-    }
-
     fn new(
         vb: &VarBuilder,
         [conv, norm]: [&str; 2],
@@ -132,7 +135,13 @@ impl ConvNorm {
             kind,
             window,
             activation,
+            epsilon: EPSILON,
         })
+    }
+
+    /// The layer with another `epsilon`.
+    pub fn with_epsilon(self, epsilon: f64) -> Self {
+        ConvNorm { epsilon, ..self }
     }
 
     /// Number of output channels.
@@ -156,7 +165,7 @@ impl ConvNorm {
     /// None but candle's own.
     pub fn folded(&self) -> Result<(Tensor, Tensor)> {
         let (gamma, beta) = self.affine()?;
-        let scale = (gamma / (&self.running_variance + EPSILON)?.sqrt()?)?;
+        let scale = (gamma / (&self.running_variance + self.epsilon)?.sqrt()?)?;
         let channels = scale.elem_count();
         let of_output = match self.kind {
             ConvKind::Dense | ConvKind::Depthwise => (channels, 1, 1, 1),
@@ -188,7 +197,7 @@ impl ConvNorm {
     fn normalise(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let (gamma, beta) = self.affine()?;
         let norm = [&gamma, &beta, &self.running_mean, &self.running_variance];
-        normalise(x, norm, self.activation, mode)
+        normalise(x, norm, (self.epsilon, self.activation), mode)
     }
 }
 
@@ -196,18 +205,17 @@ impl ConvNorm {
 pub(super) fn normalise(
     x: &Tensor,
     norm: [&Tensor; 4],
-    activation: Activation,
+    (epsilon, activation): (f64, Activation),
     mode: Mode,
 ) -> Result<Tensor> {
     match mode {
-        Mode::Evaluate => batch_norm_eval(x, norm, EPSILON, activation),
+        Mode::Evaluate => batch_norm_eval(x, norm, epsilon, activation),
         Mode::Train => {
             let [gamma, beta, running_mean, running_variance] = norm;
-            let (y, moments) = batch_norm_train(x, gamma, beta, EPSILON, activation)?;
+            let (y, moments) = batch_norm_train(x, gamma, beta, epsilon, activation)?;
             let count = (x.elem_count() / x.dim(0)?) as f64;
-            let mean = Tensor::new(moments.mean, x.device())?;
-            let unbiased = (Tensor::new(moments.variance, x.device())? * (count / (count - 1.0).max(1.0)))?;
-            follow(running_mean, &mean)?;
+            let unbiased = (moments.variance * (count / (count - 1.0).max(1.0)))?;
+            follow(running_mean, &moments.mean)?;
             follow(running_variance, &unbiased)?;
             Ok(y)
         }
@@ -257,16 +265,23 @@ pub trait Executor {
     /// Sum of two values of one shape.
     fn add(&mut self, a: &Self::Value, b: &Self::Value) -> Result<Self::Value>;
 
+    /// 1x1 convolution without batch norm.
+    fn point_conv(&mut self, layer: &PointConv, x: &Self::Value) -> Result<Self::Value>;
+
+    /// `x * sigmoid(x)`.
+    fn silu(&mut self, x: &Self::Value) -> Result<Self::Value>;
+
+    /// `1 / (1 + exp(-x))`.
+    fn sigmoid(&mut self, x: &Self::Value) -> Result<Self::Value>;
+
+    /// Each map of `x` times its own `factor`, a value of height and width 1.
+    fn gate(&mut self, x: &Self::Value, factor: &Self::Value) -> Result<Self::Value>;
+
     /// Mean over height and width, which become 1.
     fn global_average_pool(&mut self, x: &Self::Value) -> Result<Self::Value>;
 
     /// Fully connected layer on a map of height and width 1.
     fn linear(&mut self, layer: &Linear, x: &Self::Value) -> Result<Self::Value>;
-
-    /// 1x1 convolution without batch norm.
-    fn projection(&mut self, layer: &Projection, _x: &Self::Value) -> Result<Self::Value> {
-        bail!("{}: this executor knows no projection", layer.name)
-    }
 
     /// Batch norm by itself.
     fn norm(&mut self, layer: &Norm, _x: &Self::Value) -> Result<Self::Value> {
@@ -285,7 +300,7 @@ pub trait Executor {
 
     /// A sample of the latent in training, else its mean.
     fn latent(&mut self, layer: &Gaussian, x: &Self::Value) -> Result<Self::Value> {
-        self.projection(&layer.mean, x)
+        self.point_conv(&layer.mean, x)
     }
 
     /// Takes note of how well `copy` reproduces `picture`; of interest in training alone.
@@ -349,9 +364,24 @@ impl Executor for Compute {
         a + b
     }
 
+    fn point_conv(&mut self, layer: &PointConv, x: &Tensor) -> Result<Tensor> {
+        layer.apply(x)
+    }
+
+    fn silu(&mut self, x: &Tensor) -> Result<Tensor> {
+        x.silu()
+    }
+
+    fn sigmoid(&mut self, x: &Tensor) -> Result<Tensor> {
+        candle_nn::ops::sigmoid(x)
+    }
+
+    fn gate(&mut self, x: &Tensor, factor: &Tensor) -> Result<Tensor> {
+        gate(x, factor)
+    }
+
     fn global_average_pool(&mut self, x: &Tensor) -> Result<Tensor> {
-        let (c, h, w, n) = x.dims4()?;
-        x.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n))
+        mean_of_map(x)
     }
 
     fn linear(&mut self, layer: &Linear, x: &Tensor) -> Result<Tensor> {
@@ -360,10 +390,6 @@ impl Executor for Compute {
         let (cout, _) = y.dims2()?;
         y.broadcast_add(&layer.bias.reshape((cout, 1))?)?.reshape((cout, 1, 1, n))
     }
-    fn projection(&mut self, layer: &Projection, x: &Tensor) -> Result<Tensor> {
-        layer.apply(x)
-    }
-
     fn norm(&mut self, layer: &Norm, x: &Tensor) -> Result<Tensor> {
         layer.apply(x, self.mode)
     }

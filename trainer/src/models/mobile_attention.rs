@@ -3,7 +3,7 @@
 use super::attention::Attention;
 use super::layers::{ConvNorm, Executor};
 use super::norm::Norm;
-use super::projection::Projection;
+use super::point_conv::PointConv;
 use crate::ops::{Activation, Window};
 use candle_core::Result;
 use candle_nn::{Init, VarBuilder};
@@ -15,11 +15,11 @@ const DOWN_KERNEL: usize = 3;
 #[derive(Debug, Clone)]
 pub(super) struct MobileAttention {
     norm: Norm,
-    query: Projection,
+    query: PointConv,
     key: Shared,
     value: Shared,
     attention: Attention,
-    output: Projection,
+    output: PointConv,
 }
 
 impl MobileAttention {
@@ -35,11 +35,11 @@ impl MobileAttention {
         let scale = vb.get_with_hints(channels, "layer_scale.gamma", Init::Const(1.0))?;
         Ok(MobileAttention {
             norm: Norm::new(vb, "norm", channels)?,
-            query: Projection::new(&attn, "query.proj", [channels, wide])?,
+            query: PointConv::without_bias(&attn, "query.proj", [channels, wide])?,
             key: Shared::new(&attn.pp("key"), [channels, head_channels], kv_stride)?,
             value: Shared::new(&attn.pp("value"), [channels, head_channels], kv_stride)?,
             attention: Attention::whole(attn.prefix(), heads, 1),
-            output: Projection::new(&attn, "output.proj", [wide, channels])?.scaled(scale),
+            output: PointConv::without_bias(&attn, "output.proj", [wide, channels])?.scaled(scale),
         })
     }
 
@@ -49,11 +49,11 @@ impl MobileAttention {
 
     pub(super) fn run<E: Executor>(&self, executor: &mut E, x: &E::Value) -> Result<E::Value> {
         let normalised = executor.norm(&self.norm, x)?;
-        let query = executor.projection(&self.query, &normalised)?;
+        let query = executor.point_conv(&self.query, &normalised)?;
         let key = self.key.run(executor, &normalised)?;
         let value = self.value.run(executor, &normalised)?;
         let seen = executor.attention(&self.attention, [&query, &key, &value])?;
-        let y = executor.projection(&self.output, &seen)?;
+        let y = executor.point_conv(&self.output, &seen)?;
         executor.add(&y, x)
     }
 }
@@ -62,7 +62,7 @@ impl MobileAttention {
 #[derive(Debug, Clone)]
 struct Shared {
     down: Option<ConvNorm>,
-    projection: Projection,
+    projection: PointConv,
 }
 
 impl Shared {
@@ -71,7 +71,7 @@ impl Shared {
         let down = || ConvNorm::depthwise(vb, ["down_conv", "norm"], channels, window, Activation::Identity);
         Ok(Shared {
             down: (stride > 1).then(down).transpose()?,
-            projection: Projection::new(vb, "proj", [channels, head_channels])?,
+            projection: PointConv::without_bias(vb, "proj", [channels, head_channels])?,
         })
     }
 
@@ -79,9 +79,9 @@ impl Shared {
         match &self.down {
             Some(down) => {
                 let smaller = executor.conv_norm(down, x)?;
-                executor.projection(&self.projection, &smaller)
+                executor.point_conv(&self.projection, &smaller)
             }
-            None => executor.projection(&self.projection, x),
+            None => executor.point_conv(&self.projection, x),
         }
     }
 }

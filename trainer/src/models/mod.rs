@@ -6,7 +6,7 @@
 
 mod layers;
 mod norm;
-mod projection;
+mod point_conv;
 mod attention;
 mod gaussian;
 mod auxiliary;
@@ -27,5 +27,5 @@ pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode};
 pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
 pub use model::{Lesson, Model};
 pub use norm::Norm;
-pub use projection::Projection;
+pub use point_conv::PointConv;
 pub use weights::{initialise, lock, parameter_count};

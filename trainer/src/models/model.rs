@@ -6,7 +6,7 @@ use super::gaussian::{Noise, NoiseSeed};
 use super::genconvit::{Config as GenConViTConfig, GenConViT};
 use super::layers::{Compute, Executor, Mode};
 use super::mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// A network: pictures to one logit.
@@ -67,7 +67,16 @@ impl Model {
         }
     }
 
-    /// Logits `[N]` of normalised RGB `pictures` `[N, 3, H, W]`.
+    /// The device that holds the weights.
+    pub fn device(&self) -> &Device {
+        match self {
+            Model::MobileNetV4(network) => network.device(),
+            Model::EfficientNetV2(network) => network.device(),
+            Model::GenConViT(network) => network.device(),
+        }
+    }
+
+    /// Logits `[N]` of normalised RGB `pictures` `[N, 3, H, W]`, which may lie on another device than the network.
     ///
     /// # Errors
     /// If the shape is another.
@@ -88,7 +97,7 @@ impl Model {
     }
 
     fn forward(&self, executor: &mut Compute, pictures: &Tensor) -> Result<Tensor> {
-        let maps = pictures.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
+        let maps = pictures.to_device(self.device())?.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
         self.run(executor, &maps)?.flatten_all()
     }
 }
@@ -98,7 +107,7 @@ mod tests {
     use super::*;
     use crate::loss::{LossWeights, total_loss};
     use crate::models::initialise;
-    use candle_core::{DType, Device};
+    use candle_core::DType;
     use candle_nn::VarMap;
 
     fn network(name: &str) -> Result<(VarMap, Model)> {

@@ -45,6 +45,6 @@ impl Norm {
     /// `x` `[C, H, W, N]`, normalised.
     pub(super) fn apply(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let norm = [&self.gamma, &self.beta, &self.running_mean, &self.running_variance];
-        normalise(x, norm, Activation::Identity, mode)
+        normalise(x, norm, (EPSILON, Activation::Identity), mode)
     }
 }

@@ -56,11 +56,12 @@ pub fn attention([q, k, v]: [&Tensor; 3], grouping: Grouping, bias: Option<&Tens
 mod tests {
     use super::*;
     use crate::ops::tests::{close, random};
+    use candle_core::Device;
 
     /// Windows of one position see themselves only, and so give back the values.
     #[test]
     fn a_position_alone_gets_its_own_value() -> Result<()> {
-        let [q, k, v] = [1, 2, 3].map(|seed| random(&[4, 3, 3, 2], seed));
+        let [q, k, v] = [1, 2, 3].map(|seed| random(&Device::Cpu, &[4, 3, 3, 2], seed));
         let (q, k, v) = (q?, k?, v?);
         let grouping = Grouping { heads: 2, kv_heads: 2, partition: Partition::Adjacent(1) };
         close(&attention([&q, &k, &v], grouping, None)?, &v, 1e-6)
@@ -69,8 +70,8 @@ mod tests {
     /// Keys and values shared by two heads are the same as two copies of them.
     #[test]
     fn shared_keys_equal_copies_of_them() -> Result<()> {
-        let (q, bias) = (random(&[4, 4, 4, 3], 1)?, random(&[2, 16, 4], 4)?);
-        let (k, v) = (random(&[2, 2, 2, 3], 2)?, random(&[2, 2, 2, 3], 3)?);
+        let (q, bias) = (random(&Device::Cpu, &[4, 4, 4, 3], 1)?, random(&Device::Cpu, &[2, 16, 4], 4)?);
+        let (k, v) = (random(&Device::Cpu, &[2, 2, 2, 3], 2)?, random(&Device::Cpu, &[2, 2, 2, 3], 3)?);
         let grouping = |kv_heads| Grouping { heads: 2, kv_heads, partition: Partition::Whole };
         let shared = attention([&q, &k, &v], grouping(1), Some(&bias))?;
         let (k, v) = (Tensor::cat(&[&*k, &*k], 0)?, Tensor::cat(&[&*v, &*v], 0)?);
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn maps_that_do_not_fit_are_refused() -> Result<()> {
-        let (q, k) = (random(&[4, 4, 4, 1], 1)?, random(&[6, 4, 4, 1], 2)?);
+        let (q, k) = (random(&Device::Cpu, &[4, 4, 4, 1], 1)?, random(&Device::Cpu, &[6, 4, 4, 1], 2)?);
         let grouping = Grouping { heads: 2, kv_heads: 1, partition: Partition::Whole };
         assert!(attention([&q, &k, &k], grouping, None).is_err());
         Ok(())

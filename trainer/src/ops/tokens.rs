@@ -49,7 +49,8 @@ pub fn to_tokens(x: &Tensor, heads: usize, partition: Partition) -> Result<Tenso
     if !channels.is_multiple_of(heads) {
         bail!("{channels} channels in {heads} heads");
     }
-    x.contiguous()?.apply_op1(ToTokens(Cut { shape: [channels, h, w, n], heads, partition }))
+    let cut = Cut { shape: [channels, h, w, n], heads, partition };
+    if x.device().is_cpu() { x.contiguous()?.apply_op1(ToTokens(cut)) } else { cut.permuted(x) }
 }
 
 /// `[heads * D, H, W, N]`, the `shape`, of `tokens` `[B, heads, L, D]`: the inverse of [`to_tokens`].
@@ -57,7 +58,12 @@ pub fn to_tokens(x: &Tensor, heads: usize, partition: Partition) -> Result<Tenso
 /// # Errors
 /// If the number of values is another.
 pub fn from_tokens(tokens: &Tensor, shape: [usize; 4], heads: usize, partition: Partition) -> Result<Tensor> {
-    tokens.contiguous()?.apply_op1(FromTokens(Cut { shape, heads, partition }))
+    let cut = Cut { shape, heads, partition };
+    if tokens.device().is_cpu() {
+        tokens.contiguous()?.apply_op1(FromTokens(cut))
+    } else {
+        cut.permuted_back(tokens)
+    }
 }
 
 /// A map and how it is cut.
@@ -75,6 +81,38 @@ impl Cut {
         let [c, h, w, n] = self.shape;
         let ((rows, height), (columns, width)) = (self.partition.split(h), self.partition.split(w));
         [rows * columns * n, self.heads, height * width, c / self.heads]
+    }
+
+    /// Extents of the map with each side in two, and where rows and columns of windows, height and width stand in them.
+    fn axes(&self) -> ([usize; 7], [usize; 4]) {
+        let [c, h, w, n] = self.shape;
+        let ((rows, height), (columns, width)) = (self.partition.split(h), self.partition.split(w));
+        let [heads, depth] = [self.heads, c / self.heads];
+        match self.partition {
+            Partition::Whole | Partition::Adjacent(_) => {
+                ([heads, depth, rows, height, columns, width, n], [2, 4, 3, 5])
+            }
+            Partition::Strided(_) => ([heads, depth, height, rows, width, columns, n], [3, 5, 2, 4]),
+        }
+    }
+
+    /// [`to_tokens`] as a permutation of axes, for devices that have no kernel of ours.
+    fn permuted(&self, x: &Tensor) -> Result<Tensor> {
+        let (extents, [rows, columns, height, width]) = self.axes();
+        let order = [rows, columns, 6, 0, height, width, 1];
+        x.reshape(&extents[..])?.permute(&order[..])?.contiguous()?.reshape(&self.tokens()[..])
+    }
+
+    /// [`from_tokens`] as a permutation of axes.
+    fn permuted_back(&self, tokens: &Tensor) -> Result<Tensor> {
+        let (extents, [rows, columns, height, width]) = self.axes();
+        let order = [rows, columns, 6, 0, height, width, 1];
+        let mut back = [0; 7];
+        for (now, axis) in order.into_iter().enumerate() {
+            back[axis] = now;
+        }
+        let cut = order.map(|axis| extents[axis]);
+        tokens.reshape(&cut[..])?.permute(&back[..])?.contiguous()?.reshape(&self.shape[..])
     }
 
     /// Pixel `y * W + x` of position `index` of window `window`.
@@ -199,7 +237,7 @@ mod tests {
     #[test]
     fn heads_and_pictures_are_apart_and_the_way_back_undoes_it() -> Result<()> {
         for partition in [Partition::Whole, Partition::Adjacent(3), Partition::Strided(3)] {
-            let x = random(&[6, 6, 3, 5], 1)?;
+            let x = random(&Device::Cpu, &[6, 6, 3, 5], 1)?;
             let tokens = to_tokens(&x, 2, partition)?;
             let ((rows, height), (columns, width)) = (partition.split(6), partition.split(3));
             assert_eq!(tokens.dims(), [rows * columns * 5, 2, height * width, 3]);
@@ -208,6 +246,9 @@ mod tests {
             let theirs = x.get(4)?.get(0)?.get(0)?.get(3)?.to_scalar::<f32>()?;
             assert_eq!(ours, theirs);
             close(&from_tokens(&tokens, [6, 6, 3, 5], 2, partition)?, &x, 0.0)?;
+            let cut = Cut { shape: [6, 6, 3, 5], heads: 2, partition };
+            close(&cut.permuted(&x)?, &tokens, 0.0)?;
+            close(&cut.permuted_back(&tokens)?, &x, 0.0)?;
         }
         Ok(())
     }

@@ -24,11 +24,15 @@ pub fn transposed_conv(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 mod tests {
     use super::*;
     use crate::ops::tests::{close, random};
+    use candle_core::Device;
 
     #[test]
     fn values_equal_candles() -> Result<()> {
         for (cin, cout, size, n, k) in [(3, 2, 4, 5, 2), (2, 3, 3, 2, 3), (4, 1, 1, 3, 2)] {
-            let (x, w) = (random(&[cin, size, size, n], 1)?, random(&[cin, cout, k, k], 2)?);
+            let (x, w) = (
+                random(&Device::Cpu, &[cin, size, size, n], 1)?,
+                random(&Device::Cpu, &[cin, cout, k, k], 2)?,
+            );
             let ours = transposed_conv(&x, &w)?;
             let theirs = x.permute((3, 0, 1, 2))?.contiguous()?.conv_transpose2d(&w, 0, 0, k, 1)?;
             close(&ours, &theirs.permute((1, 2, 3, 0))?.contiguous()?, 1e-5)?;

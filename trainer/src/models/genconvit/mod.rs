@@ -8,7 +8,7 @@ mod trunk;
 mod windows;
 
 use super::layers::{Executor, Linear};
-use candle_core::Result;
+use candle_core::{Device, Result};
 use candle_nn::VarBuilder;
 use reconstruction::{Autoencoder, VariationalAutoencoder};
 use trunk::Trunk;
@@ -112,6 +112,11 @@ impl GenConViT {
             trunk: Trunk::new(&vb.pp("trunk"), config)?,
             classifier: Linear::new(vb, "classifier", [config.embedding(), 1])?,
         })
+    }
+
+    /// The device that holds the weights.
+    pub fn device(&self) -> &Device {
+        self.classifier.weight.device()
     }
 
     /// Walks the layers from the picture to the embedding: for picture, copy and variational copy in turn the pooled

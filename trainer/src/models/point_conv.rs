@@ -5,7 +5,7 @@ use candle_nn::{Init, VarBuilder};
 
 /// 1x1 convolution, its output times a layer scale if there is one.
 #[derive(Debug, Clone)]
-pub struct Projection {
+pub struct PointConv {
     /// Name in checkpoints.
     pub name: String,
     weight: Tensor,
@@ -13,29 +13,29 @@ pub struct Projection {
     layer_scale: Option<Tensor>,
 }
 
-impl Projection {
-    /// A projection of `cin` to `cout` channels called `name` in the checkpoint under `vb`.
+impl PointConv {
+    /// A convolution of `cin` to `cout` channels called `name` in the checkpoint under `vb`, with a bias.
     ///
     /// # Errors
-    /// If `vb` has no such tensor.
-    pub fn new(vb: &VarBuilder, name: &str, [cin, cout]: [usize; 2]) -> Result<Self> {
-        let vb = vb.pp(name);
-        let weight = vb.get_with_hints((cout, cin, 1, 1), "weight", Init::Const(0.0))?;
-        Ok(Projection { name: vb.prefix(), weight, bias: None, layer_scale: None })
+    /// If `vb` has no such tensors.
+    pub fn new(vb: &VarBuilder, name: &str, channels: [usize; 2]) -> Result<Self> {
+        let bias = vb.pp(name).get_with_hints(channels[1], "bias", Init::Const(0.0))?;
+        Ok(PointConv { bias: Some(bias), ..Self::without_bias(vb, name, channels)? })
     }
 
-    /// The same with a bias.
+    /// The same without a bias.
     ///
     /// # Errors
     /// If `vb` has no such tensor.
-    pub fn with_bias(vb: &VarBuilder, name: &str, channels: [usize; 2]) -> Result<Self> {
-        let bias = vb.pp(name).get_with_hints(channels[1], "bias", Init::Const(0.0))?;
-        Ok(Projection { bias: Some(bias), ..Self::new(vb, name, channels)? })
+    pub fn without_bias(vb: &VarBuilder, name: &str, [cin, cout]: [usize; 2]) -> Result<Self> {
+        let vb = vb.pp(name);
+        let weight = vb.get_with_hints((cout, cin, 1, 1), "weight", Init::Const(0.0))?;
+        Ok(PointConv { name: vb.prefix(), weight, bias: None, layer_scale: None })
     }
 
     /// The same with its output times `scale` `[C_out]`.
     pub fn scaled(self, scale: Tensor) -> Self {
-        Projection { layer_scale: Some(scale), ..self }
+        PointConv { layer_scale: Some(scale), ..self }
     }
 
     /// Number of output channels.
