@@ -1,5 +1,6 @@
 //! Command line: one subcommand a step of the story.
 
+mod export;
 mod prepare;
 
 use anyhow::{Context, Result};
@@ -7,6 +8,7 @@ use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use engine::Frame;
 use engine::frame::MAX_FILE_BYTES;
+use export::{ExportArgs, ProfileArgs, run_export, run_profile};
 use image::ImageEncoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use prepare::{PrepareArgs, ValidateArgs, run_prepare, run_validate};
@@ -14,13 +16,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::blend::{Ellipse, blend};
-use trainer::checkpoint::{self, Checkpoint, Progress};
+use trainer::checkpoint::{self, Progress};
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
 use trainer::device::{DeviceKind, explain};
 use trainer::evaluate::{compare, evaluate, score_run, text as report_text};
-use trainer::export::{BundleSource, onnx_bytes, write_bundle};
+use trainer::export::{BundleSource, write_bundle};
 use trainer::files::{read_limited, write_json, write_whole};
 use trainer::import::{Classifier, read_weights, take_weights};
 use trainer::loader::{Loader, View};
@@ -67,8 +69,12 @@ enum Command {
     /// Compare two files of scores on the pictures that both judged.
     #[command(after_help = "Example:\n  aware compare runs/a/test/scores.csv runs/b/test/scores.csv")]
     Compare(CompareArgs),
-    /// Write a network as FP32 ONNX.
+    /// Write a network as ONNX, in floats or in integers.
+    #[command(after_help = export::EXAMPLES)]
     Export(ExportArgs),
+    /// Time an ONNX file in the engine, step by step.
+    #[command(after_help = "Example:\n  aware profile models/first/stage1.onnx --runs 200")]
+    Profile(ProfileArgs),
     /// Write a finished run as a bundle that page and `detect` load.
     Bundle(BundleArgs),
     /// Put the face of one picture on the head of another, as PNG.
@@ -158,22 +164,6 @@ struct CompareArgs {
 }
 
 #[derive(Args)]
-struct ExportArgs {
-    /// Checkpoint of `train`; without it a network with random weights, for timing.
-    #[arg(long)]
-    checkpoint: Option<PathBuf>,
-    /// Preset of a network without checkpoint.
-    #[arg(long, default_value = "mobilenetv4-conv-small", conflicts_with = "checkpoint")]
-    network: String,
-    /// Width and height of the input; the checkpoint's by default.
-    #[arg(long)]
-    image_size: Option<usize>,
-    /// Where the file goes.
-    #[arg(long)]
-    output: PathBuf,
-}
-
-#[derive(Args)]
 struct BundleArgs {
     /// Folder of a finished run.
     #[arg(long)]
@@ -245,6 +235,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Evaluate(args) => run_evaluate(&args)?,
         Command::Compare(args) => run_compare(&args)?,
         Command::Export(args) => run_export(&args)?,
+        Command::Profile(args) => run_profile(&args)?,
         Command::Bundle(args) => run_bundle(&args)?,
         Command::Blend(args) => run_blend(&args)?,
         Command::Detect(args) => return run_detect(&args),
@@ -311,22 +302,6 @@ fn run_evaluate(args: &EvaluateArgs) -> Result<()> {
 fn run_compare(args: &CompareArgs) -> Result<()> {
     let comparison = compare(&read_scores(&args.first)?, &read_scores(&args.second)?)?;
     println!("{}", serde_json::to_string_pretty(&comparison)?);
-    Ok(())
-}
-
-fn run_export(args: &ExportArgs) -> Result<()> {
-    let (network, image_size, origin) = match &args.checkpoint {
-        Some(path) => {
-            let checkpoint = Checkpoint::read(path)?;
-            let image_size = checkpoint.progress.config.image_size as usize;
-            (Network::from_checkpoint(&checkpoint, &Device::Cpu)?, image_size, "trained")
-        }
-        None => (Network::new(&args.network, 0, &Device::Cpu)?, 256, "random weights, for timing"),
-    };
-    let image_size = args.image_size.unwrap_or(image_size);
-    let onnx = onnx_bytes(&network.model, image_size, vec![("origin".into(), origin.into())])?;
-    write_whole(&args.output, &onnx)?;
-    println!("{} ({} bytes)", args.output.display(), onnx.len());
     Ok(())
 }
 

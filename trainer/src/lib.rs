@@ -9,7 +9,7 @@
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s, which may begin at published weights ([`import`], [`tensors`]);
 //! 5. [`metrics`], [`reliability`], [`judgement`], [`cascade`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
 //! 6. [`evaluate`]: a run, or [`scores`] from a file -> reports, and two runs side by side;
-//! 7. [`export`]: network -> ONNX -> bundle, checked through the engine;
+//! 7. [`export`]: network -> ONNX, in floats or integers -> bundle, checked through the engine; [`profile`]: where its time goes;
 //! 8. [`detect`]: pictures on disk -> reports, with the bundle.
 
 pub mod config;
@@ -46,5 +46,6 @@ pub mod temperature;
 pub mod scores;
 pub mod evaluate;
 pub mod export;
+pub mod profile;
 pub mod detect;
 pub mod files;

@@ -1,6 +1,7 @@
 //! A loaded graph with its buffers.
 
 use super::constant::Kind;
+use super::cpu::int8::Level;
 use super::error::ModelError;
 use super::onnx;
 use super::plan::{MAX_INPUTS, Operand, Plan, SLACK, Scratch, Source, Step, Written};
@@ -20,7 +21,15 @@ impl Session {
     /// # Errors
     /// Any [`ModelError`] but [`ModelError::Input`].
     pub fn load(onnx: &[u8]) -> Result<Self, ModelError> {
-        let plan = Plan::new(&onnx::parse(onnx)?)?;
+        Self::load_at(onnx, Level::best())
+    }
+
+    /// Loads an ONNX file for integer kernels of `level`, one of [`Level::available`]; the results are the same.
+    ///
+    /// # Errors
+    /// Those of [`Session::load`].
+    pub fn load_at(onnx: &[u8], level: Level) -> Result<Self, ModelError> {
+        let plan = Plan::at(&onnx::parse(onnx)?, level)?;
         let buffers = plan.buffers.iter().map(|&words| vec![0; words]).collect();
         Ok(Session { plan, buffers, scratch: Scratch::default() })
     }

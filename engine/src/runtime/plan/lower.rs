@@ -10,6 +10,7 @@ use crate::runtime::cpu::conv::Conv;
 use crate::runtime::cpu::conv_transpose::ConvTranspose;
 use crate::runtime::cpu::copy::{Strided, dense_strides};
 use crate::runtime::cpu::depthwise::Depthwise;
+use crate::runtime::cpu::int8::Level;
 use crate::runtime::cpu::matmul::MatMul;
 use crate::runtime::cpu::matrix::{Linear, PackedMatrix};
 use crate::runtime::cpu::normalise::Stretch;
@@ -54,6 +55,8 @@ fn is_one_order(shape: &[usize]) -> bool {
 /// Nodes on their way to steps.
 pub struct Lowering<'a> {
     pub(super) graph: &'a Graph,
+    /// Instructions of the integer kernels.
+    pub(super) level: Level,
     pub(super) infos: Vec<Option<Info>>,
     /// For each value the one node that reads it, if it is read once and is no output.
     pub(super) only_reader: Vec<Option<usize>>,
@@ -73,11 +76,12 @@ pub struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(graph: &'a Graph, infos: Vec<Option<Info>>) -> Self {
+    pub(super) fn new(graph: &'a Graph, infos: Vec<Option<Info>>, level: Level) -> Self {
         let mut maker = vec![None; graph.value_count];
         graph.nodes.iter().enumerate().for_each(|(index, node)| maker[node.output] = Some(index));
         Lowering {
             graph,
+            level,
             infos,
             only_reader: only_readers(graph),
             maker,

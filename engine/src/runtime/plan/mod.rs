@@ -13,6 +13,7 @@ mod quantised;
 pub use kernel::{Kernel, Operand, Scratch, Written};
 
 use super::constant::Kind;
+use super::cpu::int8::Level;
 use super::error::ModelError;
 use super::graph::Graph;
 use super::shape::{MAX_ELEMENTS, infer};
@@ -98,13 +99,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of `graph`.
+    /// The plan of `graph` with the best instructions that this machine has.
     ///
     /// # Errors
     /// [`ModelError::Node`] where the kernels lack a case, [`ModelError::TooLarge`].
     pub fn new(graph: &Graph) -> Result<Self, ModelError> {
+        Self::at(graph, Level::best())
+    }
+
+    /// The plan of `graph` with integer kernels of `level`, one of [`Level::available`].
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`].
+    pub fn at(graph: &Graph, level: Level) -> Result<Self, ModelError> {
         let infos = infer(graph)?;
-        let mut lowering = Lowering::new(graph, infos);
+        let mut lowering = Lowering::new(graph, infos, level);
         lowering.take_inputs();
         for index in 0..graph.nodes.len() {
             lowering.lower(index)?;

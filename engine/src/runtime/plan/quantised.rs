@@ -274,7 +274,7 @@ impl Lowering<'_> {
             (None, _) => (Finish::Floats(units.clone()), None),
         };
         let layer = Layer { weight: &weights.values, bias: &bias, channels, geometry, x: input.parameters };
-        let level = int8::Level::best();
+        let level = self.level;
         let kernel = match is_depthwise {
             true => Kernel::DepthwiseInt8(int8::Depthwise::new(&layer, finish, level)),
             false => Kernel::ConvInt8(int8::Conv::new(&layer, finish, level)),

@@ -31,13 +31,20 @@ impl Add {
     pub(super) unsafe fn apply<I: Isa>(&self, a: [I::Ints; 2], b: [I::Ints; 2]) -> [I::Ints; 2] {
         // SAFETY: no pointers.
         unsafe {
-            let part = |values: I::Ints, side: usize| {
-                // The zero point is taken off as a float: bytes are exact there.
-                let centred = I::add(I::to_floats(values), I::splat(-self.zero_points[side] as f32));
-                I::mul(centred, I::splat(self.factors[side]))
-            };
-            let sums = [0, 1].map(|half| I::add(part(a[half], 0), part(b[half], 1)));
-            super::conv::rounded::<I>(sums, &self.parameters)
+            let limits = super::conv::limits_of::<I>(&self.parameters);
+            let low = I::add(self.part::<I>(a[0], 0), self.part::<I>(b[0], 1));
+            let high = I::add(self.part::<I>(a[1], 0), self.part::<I>(b[1], 1));
+            super::conv::rounded::<I>([low, high], limits, self.parameters.zero_point)
+        }
+    }
+
+    /// The share of one side in a sum. The zero point is taken off as a float: bytes are exact there.
+    #[inline(always)]
+    unsafe fn part<I: Isa>(&self, values: I::Ints, side: usize) -> I::Floats {
+        // SAFETY: no pointers.
+        unsafe {
+            let centred = I::add(I::to_floats(values), I::splat(-self.zero_points[side] as f32));
+            I::mul(centred, I::splat(self.factors[side]))
         }
     }
 

@@ -4,11 +4,14 @@ use super::add::Add;
 use super::isa::{Isa, Level, dispatch};
 use super::{Parameters, Requantise};
 use crate::runtime::plan::{Geometry, SLACK};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Input bytes that stay in the first cache while all weights pass by.
 const BLOCK_BYTES: usize = 16 << 10;
 /// Inputs that are multiplied at once.
 const GROUP: usize = 4;
+/// Groups of a loop without a branch.
+const CHUNK: usize = 4;
 /// Most outputs of a panel at any level.
 const MAX_PANEL: usize = 32;
 
@@ -239,124 +242,222 @@ pub(super) fn pad(
     scratch.resize(height * line + SLACK, value);
 }
 
+/// Repeats a block for each row of a tile with the row's number as a constant: sums that are indexed by a variable
+/// would go through memory.
+macro_rules! for_each_row {
+    ($row:ident in $rows:ident $body:block) => {
+        for_each_row!($row in $rows, 0 1 2 3 4 5 6 7, $body)
+    };
+    ($row:ident in $rows:ident, $($number:literal)*, $body:block) => {
+        $({
+            let $row: usize = $number;
+            if $row < $rows $body
+        })*
+    };
+}
+
 /// All outputs of an image, of `rows` by `columns` pixels.
 ///
 /// # Safety
 /// Every window of `source` lies within its bytes.
 #[inline(always)]
-unsafe fn run_rows<I: Isa>(conv: &Conv, source: Rows, [rows, columns]: [usize; 2], target: &mut Target) {
-    let block = (BLOCK_BYTES / source.pixel.max(1)).next_multiple_of(I::ROWS);
+unsafe fn run_rows<I: Isa>(conv: &Conv, source: Rows, size: [usize; 2], target: &mut Target) {
+    // SAFETY: as above.
+    unsafe {
+        match I::ROWS {
+            8 => run_tiles::<I, 8>(conv, source, size, target),
+            4 => run_tiles::<I, 4>(conv, source, size, target),
+            _ => run_tiles::<I, 2>(conv, source, size, target),
+        }
+    }
+}
+
+/// As [`run_rows`], by tiles of `ROWS` pixels.
+#[inline(always)]
+unsafe fn run_tiles<I: Isa, const ROWS: usize>(
+    conv: &Conv,
+    source: Rows,
+    [rows, columns]: [usize; 2],
+    target: &mut Target,
+) {
+    let block = (BLOCK_BYTES / source.pixel.max(1)).next_multiple_of(ROWS);
     for row in 0..rows {
         for first in (0..columns).step_by(block) {
             let last = columns.min(first + block);
             for panel in 0..conv.bias.len() / (2 * I::LANES) {
-                for pixel in (first..last).step_by(I::ROWS) {
-                    let at = [row, pixel];
-                    let count = I::ROWS.min(last - pixel);
+                for pixel in (first..last).step_by(ROWS) {
+                    let tile = Tile { row, pixel, count: ROWS.min(last - pixel), panel };
                     // SAFETY: as above.
-                    unsafe {
-                        match I::ROWS {
-                            8 => tile::<I, 8>(conv, source, at, columns, count, panel, target),
-                            4 => tile::<I, 4>(conv, source, at, columns, count, panel, target),
-                            _ => tile::<I, 2>(conv, source, at, columns, count, panel, target),
-                        }
-                    }
+                    unsafe { run_tile::<I, ROWS>(conv, source, &tile, columns, target) };
                 }
             }
         }
     }
 }
 
-/// The outputs of one panel for `count` pixels of a row from `pixel` on.
+/// Some neighbouring pixels of a row, and some outputs.
+struct Tile {
+    row: usize,
+    pixel: usize,
+    /// Pixels.
+    count: usize,
+    /// Number of the panel of outputs.
+    panel: usize,
+}
+
+/// The outputs of a tile.
 #[inline(always)]
-unsafe fn tile<I: Isa, const ROWS: usize>(
+unsafe fn run_tile<I: Isa, const ROWS: usize>(
     conv: &Conv,
     source: Rows,
-    [row, pixel]: [usize; 2],
+    tile: &Tile,
     columns: usize,
-    count: usize,
-    panel: usize,
     target: &mut Target,
 ) {
     let width = 2 * I::LANES;
     let [kh, kw] = conv.geometry.kernel;
     let groups = (kw * conv.channels).div_ceil(GROUP);
     let bytes = width * GROUP * if I::IS_WIDE { 2 } else { 1 };
+    let channel = tile.panel * width;
     // SAFETY: the caller vouches for the windows; weights, bias and factors are of whole panels.
     unsafe {
-        let base = source.x.as_ptr().add(row * conv.geometry.strides[0] * source.line);
-        // Pixels that are missing at the end repeat the last one and are not written.
-        let mut windows: [*const u8; ROWS] =
-            std::array::from_fn(|i| base.add((pixel + i.min(count - 1)) * source.pixel));
-        let mut sums = [I::start(conv.bias.as_ptr().add(panel * width)); ROWS];
-        let mut weights = conv.weights.as_ptr().add(panel * kh * groups * bytes);
+        let base = source.x.as_ptr().add(tile.row * conv.geometry.strides[0] * source.line);
+        let mut windows = [base; ROWS];
+        for_each_row!(i in ROWS {
+            // Pixels that are missing at the end repeat the last one and are not written.
+            windows[i] = base.add((tile.pixel + i.min(tile.count - 1)) * source.pixel);
+        });
+        let mut sums = [I::start(conv.bias.as_ptr().add(channel)); ROWS];
+        let mut weights = conv.weights.as_ptr().add(tile.panel * kh * groups * bytes);
         for _ in 0..kh {
-            for group in 0..groups {
-                for i in 0..ROWS {
-                    sums[i] = I::step(sums[i], windows[i].add(group * GROUP), weights);
+            let mut x = windows;
+            for _ in 0..groups / CHUNK {
+                for group in 0..CHUNK {
+                    for_each_row!(i in ROWS {
+                        sums[i] = I::step(sums[i], x[i].add(group * GROUP), weights.add(group * bytes));
+                        // Loads stay where they are written: hoisted they would not fit into the registers.
+                        compiler_fence(Ordering::SeqCst);
+                    });
                 }
+                for_each_row!(i in ROWS { x[i] = x[i].add(CHUNK * GROUP); });
+                weights = weights.add(CHUNK * bytes);
+            }
+            for group in 0..groups % CHUNK {
+                for_each_row!(i in ROWS { sums[i] = I::step(sums[i], x[i].add(group * GROUP), weights); });
                 weights = weights.add(bytes);
             }
-            windows = windows.map(|window| window.wrapping_add(source.line));
+            for_each_row!(i in ROWS { windows[i] = windows[i].wrapping_add(source.line); });
         }
-        let factors = conv.factors.as_ptr().add(panel * width);
+        let factors = conv.factors.as_ptr().add(channel);
         let factors = [I::load_floats(factors), I::load_floats(factors.add(I::LANES))];
-        for i in 0..count {
-            let sums = I::finish(sums[i]);
-            let scaled = [0, 1].map(|half| I::mul(I::to_floats(sums[half]), factors[half]));
-            let at = (row * columns + pixel + i) * conv.cout + panel * width;
-            put::<I>(conv, scaled, at, panel * width, target);
+        let first = (tile.row * columns + tile.pixel) * conv.cout + channel;
+        let filled = width.min(conv.cout - channel);
+        let last = first + (tile.count - 1) * conv.cout + filled;
+        match (target, &conv.finish) {
+            (Target::Bytes { out, .. }, Finish::Bytes(requantise)) if filled == width => {
+                assert!(last <= out.len());
+                let out = out.as_mut_ptr().add(first);
+                let limits = limits_of::<I>(&requantise.parameters);
+                let zero_point = requantise.parameters.zero_point;
+                for_each_row!(i in ROWS {
+                    let scaled = scaled::<I>(sums[i], factors);
+                    if i < tile.count {
+                        I::store_bytes(rounded::<I>(scaled, limits, zero_point), out.add(i * conv.cout));
+                    }
+                });
+            }
+            (Target::Bytes { out, added: Some(added) }, Finish::Added(requantise, add))
+                if filled == width =>
+            {
+                assert!(last <= out.len() && last <= added.len());
+                let (out, added) = (out.as_mut_ptr().add(first), added.as_ptr().add(first));
+                let limits = limits_of::<I>(&requantise.parameters);
+                let zero_point = requantise.parameters.zero_point;
+                for_each_row!(i in ROWS {
+                    let scaled = scaled::<I>(sums[i], factors);
+                    if i < tile.count {
+                        let at = i * conv.cout;
+                        let bytes = rounded::<I>(scaled, limits, zero_point);
+                        I::store_bytes(add.apply::<I>(bytes, I::load_bytes(added.add(at))), out.add(at));
+                    }
+                });
+            }
+            (target, _) => {
+                for_each_row!(i in ROWS {
+                    let scaled = scaled::<I>(sums[i], factors);
+                    if i < tile.count {
+                        put_part::<I>(&conv.finish, scaled, first + i * conv.cout, filled, target);
+                    }
+                });
+            }
         }
     }
 }
 
-/// Writes the results of one pixel and panel at element `at`.
+/// The sums of a pixel times the factors of their outputs.
 #[inline(always)]
-unsafe fn put<I: Isa>(conv: &Conv, scaled: [I::Floats; 2], at: usize, channel: usize, target: &mut Target) {
-    let width = 2 * I::LANES;
-    let filled = width.min(conv.cout - channel);
-    // SAFETY: whole panels are written in place, parts of panels by way of an array.
+unsafe fn scaled<I: Isa>(sums: I::Sums, factors: [I::Floats; 2]) -> [I::Floats; 2] {
+    // SAFETY: no pointers.
     unsafe {
-        match (target, &conv.finish) {
-            (Target::Floats(out), _) => {
-                let mut values = [0.0; MAX_PANEL];
-                I::store_floats(scaled[0], values.as_mut_ptr());
-                I::store_floats(scaled[1], values.as_mut_ptr().add(I::LANES));
-                out[at..at + filled].copy_from_slice(&values[..filled]);
-            }
-            (Target::Bytes { out, added }, Finish::Bytes(requantise) | Finish::Added(requantise, _)) => {
-                let mut bytes = rounded::<I>(scaled, &requantise.parameters);
-                if let (Finish::Added(_, add), Some(added)) = (&conv.finish, added) {
-                    let added = &added[at..at + filled];
-                    let mut others = [0; MAX_PANEL];
-                    let others = if filled == width {
-                        added.as_ptr()
-                    } else {
-                        others[..filled].copy_from_slice(added);
-                        others.as_ptr()
-                    };
-                    bytes = add.apply::<I>(bytes, I::load_bytes(others));
-                }
-                let out = &mut out[at..at + filled];
-                if filled == width {
-                    I::store_bytes(bytes, out.as_mut_ptr());
-                } else {
-                    let mut values = [0; MAX_PANEL];
-                    I::store_bytes(bytes, values.as_mut_ptr());
-                    out.copy_from_slice(&values[..filled]);
-                }
-            }
-            (Target::Bytes { .. }, Finish::Floats(_)) => unreachable!("the plan matches finish and target"),
-        }
+        let [low, high] = I::finish(sums);
+        [I::mul(I::to_floats(low), factors[0]), I::mul(I::to_floats(high), factors[1])]
     }
+}
+
+/// Smallest and largest rounded value before the zero point is added, in all lanes.
+#[inline(always)]
+pub(super) unsafe fn limits_of<I: Isa>(parameters: &Parameters) -> [I::Floats; 2] {
+    let [low, high] = parameters.limits();
+    // SAFETY: no pointers.
+    unsafe { [I::splat(low), I::splat(high)] }
 }
 
 /// Scaled sums as bytes that are still 32 bits wide.
 #[inline(always)]
-pub(super) unsafe fn rounded<I: Isa>(scaled: [I::Floats; 2], parameters: &Parameters) -> [I::Ints; 2] {
+pub(super) unsafe fn rounded<I: Isa>(
+    scaled: [I::Floats; 2],
+    limits: [I::Floats; 2],
+    zero_point: i32,
+) -> [I::Ints; 2] {
     // SAFETY: no pointers.
     unsafe {
-        let limits = parameters.limits().map(|limit| I::splat(limit));
-        scaled.map(|scaled| I::round(I::clamp(scaled, limits), parameters.zero_point))
+        [I::round(I::clamp(scaled[0], limits), zero_point), I::round(I::clamp(scaled[1], limits), zero_point)]
+    }
+}
+
+/// Writes the first `filled` results of a pixel at element `at`, by way of arrays.
+#[inline(always)]
+unsafe fn put_part<I: Isa>(
+    finish: &Finish,
+    scaled: [I::Floats; 2],
+    at: usize,
+    filled: usize,
+    target: &mut Target,
+) {
+    // SAFETY: the arrays are as long as the longest panel.
+    unsafe {
+        let (requantise, add) = match finish {
+            Finish::Bytes(requantise) => (requantise, None),
+            Finish::Added(requantise, add) => (requantise, Some(add)),
+            Finish::Floats(_) => {
+                let Target::Floats(out) = target else { unreachable!("the plan matches finish and target") };
+                let mut values = [0.0; MAX_PANEL];
+                I::store_floats(scaled[0], values.as_mut_ptr());
+                I::store_floats(scaled[1], values.as_mut_ptr().add(I::LANES));
+                out[at..at + filled].copy_from_slice(&values[..filled]);
+                return;
+            }
+        };
+        let Target::Bytes { out, added } = target else { unreachable!("the plan matches finish and target") };
+        let parameters = &requantise.parameters;
+        let mut bytes = rounded::<I>(scaled, limits_of::<I>(parameters), parameters.zero_point);
+        if let (Some(add), Some(added)) = (add, added) {
+            let mut others = [0; MAX_PANEL];
+            others[..filled].copy_from_slice(&added[at..at + filled]);
+            bytes = add.apply::<I>(bytes, I::load_bytes(others.as_ptr()));
+        }
+        let mut values = [0; MAX_PANEL];
+        I::store_bytes(bytes, values.as_mut_ptr());
+        out[at..at + filled].copy_from_slice(&values[..filled]);
     }
 }

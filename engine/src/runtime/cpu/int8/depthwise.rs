@@ -1,18 +1,23 @@
 //! Quantised depthwise convolution: vectors over channels, taps two by two.
 
-use super::conv::{Finish, pad, padded_size, rounded};
+use super::add::Add;
+use super::conv::{Finish, Layer, limits_of, pad, padded_size, rounded};
 use super::isa::{Isa, Level, dispatch};
-use crate::runtime::cpu::int8::conv::Layer;
 use crate::runtime::plan::{Geometry, SLACK};
 
 /// Most channels that are summed at once.
 const MAX_BLOCK: usize = 32;
 
+/// Largest sum of positive weights, and of negative ones, whose products with seven-bit values stay within 16 bits.
+const MAX_SHORT: i32 = 32767 / 127;
+
 /// A quantised depthwise convolution.
 pub struct Depthwise {
     level: Level,
     /// For each block of channels and pair of taps: two weights of each channel.
-    weights: Vec<i16>,
+    weights: Vec<i8>,
+    /// For each block of channels and pair of taps: the sums leave 16 bits behind this pair.
+    ends: Vec<bool>,
     /// Of whole blocks, with what the input's zero point adds taken off.
     bias: Vec<i32>,
     /// Factors of whole blocks.
@@ -28,24 +33,45 @@ pub struct Depthwise {
 impl Depthwise {
     /// The convolution of `layer`, whose weight is `[C, 1, KH, KW]`.
     pub fn new(layer: &Layer, finish: Finish, level: Level) -> Self {
+        let level = level.exact_for(layer.x.high);
         let [kh, kw] = layer.geometry.kernel;
         let (taps, channels) = (kh * kw, layer.channels);
         let pairs = taps.div_ceil(2);
         let block = block_of(level);
         let whole = channels.next_multiple_of(block);
-        let mut weights = Vec::with_capacity(whole * pairs * 2);
+        let weight = |channel: usize, tap: usize| {
+            if channel < channels && tap < taps { layer.weight[channel * taps + tap] } else { 0 }
+        };
+        let (mut weights, mut ends) = (Vec::new(), Vec::new());
         for first in (0..whole).step_by(block) {
+            // Per channel, the positive and the negative weights since the last end.
+            let mut open = vec![[0; 2]; block];
             for pair in 0..pairs {
+                let taps = [2 * pair, 2 * pair + 1];
                 for channel in first..first + block {
-                    for tap in [2 * pair, 2 * pair + 1] {
-                        let is_there = channel < channels && tap < taps;
-                        weights.push(if is_there {
-                            i16::from(layer.weight[channel * taps + tap])
-                        } else {
-                            0
-                        });
+                    for weight in taps.map(|tap| weight(channel, tap)) {
+                        weights.push(weight);
+                        if !is_short(level) {
+                            // The upper byte of the 16-bit integer.
+                            weights.push(weight >> 7);
+                        }
                     }
                 }
+                let next = |channel: usize| {
+                    let more = taps.map(|tap| tap + 2).map(|tap| i32::from(weight(first + channel, tap)));
+                    let [positive, negative] = open[channel];
+                    let now = taps.map(|tap| i32::from(weight(first + channel, tap)));
+                    let sum = |sign: i32, all: &[i32]| all.iter().map(|w| (w * sign).max(0)).sum::<i32>();
+                    let now = [positive + sum(1, &now), negative + sum(-1, &now)];
+                    (now, [now[0] + sum(1, &more), now[1] + sum(-1, &more)])
+                };
+                let sums: Vec<([i32; 2], [i32; 2])> = (0..block).map(next).collect();
+                let is_full = sums.iter().any(|(_, then)| then.iter().any(|&sum| sum > MAX_SHORT));
+                let is_end = is_full || pair + 1 == pairs;
+                for (open, (now, _)) in open.iter_mut().zip(sums) {
+                    *open = if is_end { [0; 2] } else { now };
+                }
+                ends.push(is_end);
             }
         }
         let mut bias: Vec<i32> = layer.bias.to_vec();
@@ -61,16 +87,16 @@ impl Depthwise {
         let width = padded_size(&layer.geometry).map_or(layer.geometry.input[1], |size| size[1]);
         let offset = |tap: usize| (tap / kw * width + tap % kw) * channels;
         let taps = (0..2 * pairs).map(|tap| offset(tap.min(taps - 1))).collect();
-        let zero_point = layer.x.zero_point as u8;
         Depthwise {
             level,
             weights,
+            ends,
             bias,
             factors,
             finish,
             geometry: layer.geometry,
             channels,
-            zero_point,
+            zero_point: layer.x.zero_point as u8,
             taps,
         }
     }
@@ -125,6 +151,17 @@ fn block_of(level: Level) -> usize {
     }
 }
 
+/// The sums of few products have 16 bits.
+fn is_short(level: Level) -> bool {
+    match level {
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        Level::RelaxedDot | Level::RelaxedPairs => true,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => true,
+        _ => false,
+    }
+}
+
 /// All outputs of a map.
 ///
 /// # Safety
@@ -135,12 +172,19 @@ unsafe fn run_map<I: Isa>(conv: &Depthwise, x: &[u8], width: usize, added: Optio
     let pairs = conv.taps.len() / 2;
     let [down, right] = conv.geometry.strides;
     let [oh, ow] = conv.geometry.output;
+    let (Finish::Bytes(requantise) | Finish::Added(requantise, _)) = &conv.finish else {
+        unreachable!("the plan makes bytes of depthwise convolutions");
+    };
+    let parameters = &requantise.parameters;
     for row in 0..oh {
         for first in (0..conv.channels).step_by(block) {
             let filled = block.min(conv.channels - first);
             // SAFETY: as above; weights, bias and factors are of whole blocks.
             unsafe {
-                let weights = conv.weights.as_ptr().add(first * pairs * 2);
+                let limits = limits_of::<I>(parameters);
+                let bytes = block * 2 * if I::IS_SHORT { 1 } else { 2 };
+                let weights = conv.weights.as_ptr().add(first / block * pairs * bytes);
+                let ends = &conv.ends[first / block * pairs..][..pairs];
                 let bias = conv.bias.as_ptr().add(first);
                 let bias = [I::load_ints(bias), I::load_ints(bias.add(I::LANES))];
                 let factors = conv.factors.as_ptr().add(first);
@@ -148,18 +192,31 @@ unsafe fn run_map<I: Isa>(conv: &Depthwise, x: &[u8], width: usize, added: Optio
                 let mut window = x.as_ptr().add(row * down * width * conv.channels + first);
                 let mut at = row * ow * conv.channels + first;
                 for _ in 0..ow {
-                    let mut sums = bias;
-                    for pair in 0..pairs {
-                        let taps = [conv.taps[2 * pair], conv.taps[2 * pair + 1]];
-                        sums = I::pair(sums, taps.map(|tap| window.add(tap)), weights.add(pair * block * 2));
+                    let (mut sums, mut shorts) = (bias, I::shorts());
+                    for (pair, is_end) in ends.iter().enumerate() {
+                        let taps = [
+                            window.add(*conv.taps.get_unchecked(2 * pair)),
+                            window.add(*conv.taps.get_unchecked(2 * pair + 1)),
+                        ];
+                        shorts = I::pair(shorts, taps, weights.add(pair * bytes));
+                        if *is_end {
+                            sums = I::widen(sums, shorts);
+                            shorts = I::shorts();
+                        }
                     }
-                    let scaled = [0, 1].map(|half| I::mul(I::to_floats(sums[half]), factors[half]));
-                    put::<I>(
-                        &conv.finish,
-                        scaled,
-                        &mut out[at..at + filled],
-                        added.map(|a| &a[at..at + filled]),
-                    );
+                    let scaled = [
+                        I::mul(I::to_floats(sums[0]), factors[0]),
+                        I::mul(I::to_floats(sums[1]), factors[1]),
+                    ];
+                    let bytes = rounded::<I>(scaled, limits, parameters.zero_point);
+                    match &conv.finish {
+                        Finish::Added(_, add) => put::<I>(
+                            bytes,
+                            &mut out[at..at + filled],
+                            added.map(|a| (add, &a[at..at + filled])),
+                        ),
+                        _ => put::<I>(bytes, &mut out[at..at + filled], None),
+                    }
                     window = window.wrapping_add(right * conv.channels);
                     at += conv.channels;
                 }
@@ -168,22 +225,17 @@ unsafe fn run_map<I: Isa>(conv: &Depthwise, x: &[u8], width: usize, added: Optio
     }
 }
 
-/// Writes the results of one pixel and block.
+/// Writes the results of one pixel and block, to which another map may be added.
 #[inline(always)]
-unsafe fn put<I: Isa>(finish: &Finish, scaled: [I::Floats; 2], out: &mut [u8], added: Option<&[u8]>) {
-    let width = 2 * I::LANES;
-    let (Finish::Bytes(requantise) | Finish::Added(requantise, _)) = finish else {
-        unreachable!("the plan makes bytes of depthwise convolutions");
-    };
-    // SAFETY: whole blocks are read and written in place, parts of blocks by way of an array.
+unsafe fn put<I: Isa>(mut bytes: [I::Ints; 2], out: &mut [u8], added: Option<(&Add, &[u8])>) {
+    // SAFETY: whole blocks are written in place, parts of blocks and what is added by way of an array.
     unsafe {
-        let mut bytes = rounded::<I>(scaled, &requantise.parameters);
-        if let (Finish::Added(_, add), Some(added)) = (finish, added) {
+        if let Some((add, added)) = added {
             let mut others = [0; MAX_BLOCK];
             others[..added.len()].copy_from_slice(added);
             bytes = add.apply::<I>(bytes, I::load_bytes(others.as_ptr()));
         }
-        if out.len() == width {
+        if out.len() == 2 * I::LANES {
             I::store_bytes(bytes, out.as_mut_ptr());
         } else {
             let mut values = [0; MAX_BLOCK];

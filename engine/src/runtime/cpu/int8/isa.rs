@@ -26,8 +26,17 @@ pub trait Isa {
     unsafe fn finish(sums: Self::Sums) -> [Self::Ints; 2];
     /// `LANES` numbers.
     unsafe fn load_ints(from: *const i32) -> Self::Ints;
-    /// Adds `x0[c] * w[2 c] + x1[c] * w[2 c + 1]` for `2 * LANES` channels.
-    unsafe fn pair(sums: [Self::Ints; 2], x: [*const u8; 2], weights: *const i16) -> [Self::Ints; 2];
+    /// `2 * LANES` sums of few products each.
+    type Shorts: Copy;
+    /// [`Isa::Shorts`] have 16 bits, which a caller must not exceed.
+    const IS_SHORT: bool;
+    /// No products yet.
+    unsafe fn shorts() -> Self::Shorts;
+    /// Adds `x0[c] * w[2 c] + x1[c] * w[2 c + 1]` for `2 * LANES` channels; weights are 16-bit integers where
+    /// [`Isa::IS_SHORT`] is not, signed bytes where it is.
+    unsafe fn pair(sums: Self::Shorts, x: [*const u8; 2], weights: *const i8) -> Self::Shorts;
+    /// Adds the short sums.
+    unsafe fn widen(sums: [Self::Ints; 2], shorts: Self::Shorts) -> [Self::Ints; 2];
 
     /// `LANES` floats.
     unsafe fn load_floats(from: *const f32) -> Self::Floats;

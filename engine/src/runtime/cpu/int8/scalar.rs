@@ -15,6 +15,8 @@ impl Isa for Scalar {
     type Ints = [i32; LANES];
     type Floats = [f32; LANES];
     type Sums = [[i32; LANES]; 2];
+    type Shorts = [[i32; LANES]; 2];
+    const IS_SHORT: bool = false;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> Self::Sums {
@@ -51,14 +53,26 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn pair(mut sums: [Self::Ints; 2], x: [*const u8; 2], weights: *const i16) -> [Self::Ints; 2] {
+    unsafe fn shorts() -> [Self::Ints; 2] {
+        [[0; LANES]; 2]
+    }
+
+    #[inline(always)]
+    unsafe fn pair(mut sums: [Self::Ints; 2], x: [*const u8; 2], weights: *const i8) -> [Self::Ints; 2] {
+        let weights: *const [i16; 2] = weights.cast();
         for channel in 0..2 * LANES {
-            let product = |tap: usize| unsafe {
-                i32::from(*x[tap].add(channel)) * i32::from(*weights.add(2 * channel + tap))
-            };
-            sums[channel / LANES][channel % LANES] += product(0) + product(1);
+            // SAFETY: the caller's, and weights of every channel.
+            let (x, w) =
+                unsafe { ([*x[0].add(channel), *x[1].add(channel)], weights.add(channel).read_unaligned()) };
+            let sum = i32::from(x[0]) * i32::from(w[0]) + i32::from(x[1]) * i32::from(w[1]);
+            sums[channel / LANES][channel % LANES] += sum;
         }
         sums
+    }
+
+    #[inline(always)]
+    unsafe fn widen(sums: [Self::Ints; 2], shorts: [Self::Ints; 2]) -> [Self::Ints; 2] {
+        std::array::from_fn(|half| std::array::from_fn(|i| sums[half][i] + shorts[half][i]))
     }
 
     #[inline(always)]

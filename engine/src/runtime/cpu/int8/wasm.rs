@@ -19,17 +19,6 @@ macro_rules! common {
         }
 
         #[inline(always)]
-        unsafe fn pair(sums: [v128; 2], x: [*const u8; 2], weights: *const i16) -> [v128; 2] {
-            let [a, b] = x.map(|x| unsafe { v128_load64_zero(x.cast()) });
-            let both = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
-            let weights = unsafe { [v128_load(weights.cast()), v128_load(weights.add(8).cast())] };
-            [
-                i32x4_add(sums[0], i32x4_dot_i16x8(i16x8_extend_low_u8x16(both), weights[0])),
-                i32x4_add(sums[1], i32x4_dot_i16x8(i16x8_extend_high_u8x16(both), weights[1])),
-            ]
-        }
-
-        #[inline(always)]
         unsafe fn load_floats(from: *const f32) -> v128 {
             unsafe { v128_load(from.cast()) }
         }
@@ -85,6 +74,13 @@ macro_rules! common {
     };
 }
 
+/// Eight bytes of two places in turns.
+#[inline(always)]
+unsafe fn in_turns(x: [*const u8; 2]) -> v128 {
+    let (a, b) = unsafe { (v128_load64_zero(x[0].cast()), v128_load64_zero(x[1].cast())) };
+    i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b)
+}
+
 /// 16-bit products: right for all bytes.
 pub struct Simd128;
 
@@ -93,7 +89,31 @@ impl Isa for Simd128 {
     const IS_WIDE: bool = true;
     /// Two outputs in a vector, the products of inputs 0 and 1 apart from those of 2 and 3.
     type Sums = [v128; 4];
+    type Shorts = [v128; 2];
+    const IS_SHORT: bool = false;
     common!();
+
+    #[inline(always)]
+    unsafe fn shorts() -> [v128; 2] {
+        [i32x4_splat(0); 2]
+    }
+
+    #[inline(always)]
+    unsafe fn pair(sums: [v128; 2], x: [*const u8; 2], weights: *const i8) -> [v128; 2] {
+        let both = unsafe { in_turns(x) };
+        let weights: *const v128 = weights.cast();
+        // SAFETY: the weights of eight channels are two vectors.
+        let (low, high) = unsafe { (v128_load(weights), v128_load(weights.add(1))) };
+        [
+            i32x4_add(sums[0], i32x4_dot_i16x8(i16x8_extend_low_u8x16(both), low)),
+            i32x4_add(sums[1], i32x4_dot_i16x8(i16x8_extend_high_u8x16(both), high)),
+        ]
+    }
+
+    #[inline(always)]
+    unsafe fn widen(sums: [v128; 2], shorts: [v128; 2]) -> [v128; 2] {
+        [i32x4_add(sums[0], shorts[0]), i32x4_add(sums[1], shorts[1])]
+    }
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> [v128; 4] {
@@ -110,10 +130,16 @@ impl Isa for Simd128 {
     #[inline(always)]
     unsafe fn step(sums: [v128; 4], x: *const u8, weights: *const i8) -> [v128; 4] {
         let x = unsafe { i16x8_extend_low_u8x16(v128_load32_splat(x.cast())) };
-        std::array::from_fn(|i| {
-            let weights = unsafe { v128_load(weights.add(16 * i).cast()) };
-            i32x4_add(sums[i], i32x4_dot_i16x8(x, weights))
-        })
+        let weights: *const v128 = weights.cast();
+        // SAFETY: the weights of eight outputs are four vectors.
+        unsafe {
+            [
+                i32x4_add(sums[0], i32x4_dot_i16x8(x, v128_load(weights))),
+                i32x4_add(sums[1], i32x4_dot_i16x8(x, v128_load(weights.add(1)))),
+                i32x4_add(sums[2], i32x4_dot_i16x8(x, v128_load(weights.add(2)))),
+                i32x4_add(sums[3], i32x4_dot_i16x8(x, v128_load(weights.add(3)))),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -126,7 +152,7 @@ impl Isa for Simd128 {
 /// What the relaxed levels have in common; `$dot` adds the products of signed weights and seven-bit values.
 #[cfg(target_feature = "relaxed-simd")]
 macro_rules! relaxed {
-    ($(#[$doc:meta])* $name:ident, $dot:expr) => {
+    ($(#[$doc:meta])* $name:ident, $dot:ident) => {
         $(#[$doc])*
         pub struct $name;
 
@@ -134,7 +160,29 @@ macro_rules! relaxed {
             const ROWS: usize = 4;
             const IS_WIDE: bool = false;
             type Sums = [v128; 2];
+            type Shorts = v128;
+            const IS_SHORT: bool = true;
             common!();
+
+            #[inline(always)]
+            unsafe fn shorts() -> v128 {
+                i16x8_splat(0)
+            }
+
+            #[inline(always)]
+            unsafe fn pair(sums: v128, x: [*const u8; 2], weights: *const i8) -> v128 {
+                // SAFETY: the weights of eight channels are one vector.
+                let (both, weights) = unsafe { (in_turns(x), v128_load(weights.cast())) };
+                i16x8_add(sums, i16x8_relaxed_dot_i8x16_i7x16(weights, both))
+            }
+
+            #[inline(always)]
+            unsafe fn widen(sums: [v128; 2], shorts: v128) -> [v128; 2] {
+                [
+                    i32x4_add(sums[0], i32x4_extend_low_i16x8(shorts)),
+                    i32x4_add(sums[1], i32x4_extend_high_i16x8(shorts)),
+                ]
+            }
 
             #[inline(always)]
             unsafe fn start(bias: *const i32) -> [v128; 2] {
@@ -144,7 +192,9 @@ macro_rules! relaxed {
             #[inline(always)]
             unsafe fn step(sums: [v128; 2], x: *const u8, weights: *const i8) -> [v128; 2] {
                 let x = unsafe { v128_load32_splat(x.cast()) };
-                std::array::from_fn(|i| $dot(sums[i], x, unsafe { v128_load(weights.add(16 * i).cast()) }))
+                let weights: *const v128 = weights.cast();
+                // SAFETY: the weights of eight outputs are two vectors.
+                unsafe { [$dot(sums[0], x, v128_load(weights)), $dot(sums[1], x, v128_load(weights.add(1)))] }
             }
 
             #[inline(always)]
@@ -159,15 +209,24 @@ macro_rules! relaxed {
 relaxed!(
     /// One instruction where the processor has it (ARM's dot product, AVX-VNNI).
     RelaxedDot,
-    |sum, x, weights| i32x4_relaxed_dot_i8x16_i7x16_add(weights, x, sum)
+    one_instruction
 );
 
 #[cfg(target_feature = "relaxed-simd")]
 relaxed!(
     /// Three instructions, which older x86 processors do faster than their translation of the one.
     RelaxedPairs,
-    |sum, x, weights| {
-        let pairs = i16x8_relaxed_dot_i8x16_i7x16(weights, x);
-        i32x4_add(sum, i32x4_dot_i16x8(pairs, i16x8_splat(1)))
-    }
+    three_instructions
 );
+
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+fn one_instruction(sums: v128, x: v128, weights: v128) -> v128 {
+    i32x4_relaxed_dot_i8x16_i7x16_add(weights, x, sums)
+}
+
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+fn three_instructions(sums: v128, x: v128, weights: v128) -> v128 {
+    i32x4_add(sums, i32x4_extadd_pairwise_i16x8(i16x8_relaxed_dot_i8x16_i7x16(weights, x)))
+}

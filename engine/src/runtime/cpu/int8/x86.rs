@@ -17,18 +17,6 @@ macro_rules! common {
         }
 
         #[inline(always)]
-        unsafe fn pair(sums: [__m256i; 2], x: [*const u8; 2], weights: *const i16) -> [__m256i; 2] {
-            unsafe {
-                let [a, b] = x.map(|x| _mm_loadu_si128(x.cast()));
-                let both = [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
-                std::array::from_fn(|i| {
-                    let weights = _mm256_loadu_si256(weights.add(16 * i).cast());
-                    _mm256_add_epi32(sums[i], _mm256_madd_epi16(_mm256_cvtepu8_epi16(both[i]), weights))
-                })
-            }
-        }
-
-        #[inline(always)]
         unsafe fn load_floats(from: *const f32) -> __m256 {
             unsafe { _mm256_loadu_ps(from) }
         }
@@ -100,7 +88,34 @@ impl Isa for Avx2 {
     const ROWS: usize = 4;
     const IS_WIDE: bool = false;
     type Sums = [__m256i; 2];
+    type Shorts = __m256i;
+    const IS_SHORT: bool = true;
     common!();
+
+    #[inline(always)]
+    unsafe fn shorts() -> __m256i {
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(sums: __m256i, x: [*const u8; 2], weights: *const i8) -> __m256i {
+        unsafe {
+            let (low, high) = in_turns(x);
+            let both = _mm256_set_m128i(high, low);
+            _mm256_add_epi16(sums, _mm256_maddubs_epi16(both, _mm256_loadu_si256(weights.cast())))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(sums: [__m256i; 2], shorts: __m256i) -> [__m256i; 2] {
+        unsafe {
+            let (low, high) = (_mm256_castsi256_si128(shorts), _mm256_extracti128_si256::<1>(shorts));
+            [
+                _mm256_add_epi32(sums[0], _mm256_cvtepi16_epi32(low)),
+                _mm256_add_epi32(sums[1], _mm256_cvtepi16_epi32(high)),
+            ]
+        }
+    }
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> [__m256i; 2] {
@@ -112,11 +127,13 @@ impl Isa for Avx2 {
     unsafe fn step(sums: [__m256i; 2], x: *const u8, weights: *const i8) -> [__m256i; 2] {
         unsafe {
             let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
-            std::array::from_fn(|i| {
-                let weights = _mm256_loadu_si256(weights.add(32 * i).cast());
-                let pairs = _mm256_maddubs_epi16(x, weights);
-                _mm256_add_epi32(sums[i], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-            })
+            let ones = _mm256_set1_epi16(1);
+            let low = _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.cast()));
+            let high = _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.add(32).cast()));
+            [
+                _mm256_add_epi32(sums[0], _mm256_madd_epi16(low, ones)),
+                _mm256_add_epi32(sums[1], _mm256_madd_epi16(high, ones)),
+            ]
         }
     }
 
@@ -134,11 +151,42 @@ impl Isa for Avx2Wide {
     const IS_WIDE: bool = true;
     /// Four outputs in a vector, the products of inputs 0 and 1 apart from those of 2 and 3.
     type Sums = [__m256i; 4];
+    type Shorts = [__m256i; 2];
+    const IS_SHORT: bool = false;
     common!();
 
     #[inline(always)]
+    unsafe fn shorts() -> [__m256i; 2] {
+        unsafe { [_mm256_setzero_si256(), _mm256_setzero_si256()] }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(sums: [__m256i; 2], x: [*const u8; 2], weights: *const i8) -> [__m256i; 2] {
+        unsafe {
+            let (low, high) = in_turns(x);
+            let weights: *const __m256i = weights.cast();
+            let low = _mm256_madd_epi16(_mm256_cvtepu8_epi16(low), _mm256_loadu_si256(weights));
+            let high = _mm256_madd_epi16(_mm256_cvtepu8_epi16(high), _mm256_loadu_si256(weights.add(1)));
+            [_mm256_add_epi32(sums[0], low), _mm256_add_epi32(sums[1], high)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(sums: [__m256i; 2], shorts: [__m256i; 2]) -> [__m256i; 2] {
+        unsafe { [_mm256_add_epi32(sums[0], shorts[0]), _mm256_add_epi32(sums[1], shorts[1])] }
+    }
+
+    #[inline(always)]
     unsafe fn start(bias: *const i32) -> [__m256i; 4] {
-        unsafe { std::array::from_fn(|i| _mm256_cvtepu32_epi64(_mm_loadu_si128(bias.add(4 * i).cast()))) }
+        unsafe {
+            let bias: *const __m128i = bias.cast();
+            [
+                _mm256_cvtepu32_epi64(_mm_loadu_si128(bias)),
+                _mm256_cvtepu32_epi64(_mm_loadu_si128(bias.add(1))),
+                _mm256_cvtepu32_epi64(_mm_loadu_si128(bias.add(2))),
+                _mm256_cvtepu32_epi64(_mm_loadu_si128(bias.add(3))),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -146,18 +194,25 @@ impl Isa for Avx2Wide {
         unsafe {
             let x = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(x.cast::<i32>().read_unaligned()));
             let x = _mm256_broadcastq_epi64(x);
-            std::array::from_fn(|i| {
-                let weights = _mm256_loadu_si256(weights.add(32 * i).cast());
-                _mm256_add_epi32(sums[i], _mm256_madd_epi16(x, weights))
-            })
+            let weights: *const __m256i = weights.cast();
+            [
+                _mm256_add_epi32(sums[0], _mm256_madd_epi16(x, _mm256_loadu_si256(weights))),
+                _mm256_add_epi32(sums[1], _mm256_madd_epi16(x, _mm256_loadu_si256(weights.add(1)))),
+                _mm256_add_epi32(sums[2], _mm256_madd_epi16(x, _mm256_loadu_si256(weights.add(2)))),
+                _mm256_add_epi32(sums[3], _mm256_madd_epi16(x, _mm256_loadu_si256(weights.add(3)))),
+            ]
         }
     }
 
     #[inline(always)]
     unsafe fn finish(sums: [__m256i; 4]) -> [__m256i; 2] {
         // The additions work in halves; the permutation puts the quarters back in order.
-        [[sums[0], sums[1]], [sums[2], sums[3]]]
-            .map(|[a, b]| unsafe { _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(a, b)) })
+        unsafe {
+            [
+                _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(sums[0], sums[1])),
+                _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(sums[2], sums[3])),
+            ]
+        }
     }
 }
 
@@ -171,6 +226,8 @@ impl Isa for Vnni {
     type Ints = __m512i;
     type Floats = __m512;
     type Sums = [__m512i; 2];
+    type Shorts = [__m512i; 2];
+    const IS_SHORT: bool = false;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> [__m512i; 2] {
@@ -181,9 +238,10 @@ impl Isa for Vnni {
     unsafe fn step(sums: [__m512i; 2], x: *const u8, weights: *const i8) -> [__m512i; 2] {
         unsafe {
             let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
-            std::array::from_fn(|i| {
-                _mm512_dpbusd_epi32(sums[i], x, _mm512_loadu_si512(weights.add(64 * i).cast()))
-            })
+            [
+                _mm512_dpbusd_epi32(sums[0], x, _mm512_loadu_si512(weights.cast())),
+                _mm512_dpbusd_epi32(sums[1], x, _mm512_loadu_si512(weights.add(64).cast())),
+            ]
         }
     }
 
@@ -198,15 +256,28 @@ impl Isa for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: [__m512i; 2], x: [*const u8; 2], weights: *const i16) -> [__m512i; 2] {
+    unsafe fn shorts() -> [__m512i; 2] {
+        unsafe { [_mm512_setzero_si512(), _mm512_setzero_si512()] }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(sums: [__m512i; 2], x: [*const u8; 2], weights: *const i8) -> [__m512i; 2] {
         unsafe {
-            std::array::from_fn(|i| {
-                let [a, b] = x.map(|x| _mm_loadu_si128(x.add(16 * i).cast()));
-                let both = _mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b));
-                let weights = _mm512_loadu_si512(weights.add(32 * i).cast());
-                _mm512_add_epi32(sums[i], _mm512_madd_epi16(_mm512_cvtepu8_epi16(both), weights))
-            })
+            let weights: *const __m512i = weights.cast();
+            let (low, high) = in_turns(x);
+            let low = _mm512_cvtepu8_epi16(_mm256_set_m128i(high, low));
+            let (a, b) = in_turns([x[0].add(16), x[1].add(16)]);
+            let high = _mm512_cvtepu8_epi16(_mm256_set_m128i(b, a));
+            [
+                _mm512_add_epi32(sums[0], _mm512_madd_epi16(low, _mm512_loadu_si512(weights))),
+                _mm512_add_epi32(sums[1], _mm512_madd_epi16(high, _mm512_loadu_si512(weights.add(1)))),
+            ]
         }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(sums: [__m512i; 2], shorts: [__m512i; 2]) -> [__m512i; 2] {
+        unsafe { [_mm512_add_epi32(sums[0], shorts[0]), _mm512_add_epi32(sums[1], shorts[1])] }
     }
 
     #[inline(always)]
@@ -254,15 +325,28 @@ impl Isa for Vnni {
 
     #[inline(always)]
     unsafe fn load_bytes(from: *const u8) -> [__m512i; 2] {
-        unsafe { [0, 16].map(|at| _mm512_cvtepu8_epi32(_mm_loadu_si128(from.add(at).cast()))) }
+        unsafe {
+            [
+                _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())),
+                _mm512_cvtepu8_epi32(_mm_loadu_si128(from.add(16).cast())),
+            ]
+        }
     }
 
     #[inline(always)]
     unsafe fn store_bytes(values: [__m512i; 2], to: *mut u8) {
         unsafe {
-            for (i, values) in values.into_iter().enumerate() {
-                _mm_storeu_si128(to.add(16 * i).cast(), _mm512_cvtusepi32_epi8(values));
-            }
+            _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(values[0]));
+            _mm_storeu_si128(to.add(16).cast(), _mm512_cvtusepi32_epi8(values[1]));
         }
+    }
+}
+
+/// 16 bytes of two places in turns, the first eight of each and the others.
+#[inline(always)]
+unsafe fn in_turns(x: [*const u8; 2]) -> (__m128i, __m128i) {
+    unsafe {
+        let (a, b) = (_mm_loadu_si128(x[0].cast()), _mm_loadu_si128(x[1].cast()));
+        (_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b))
     }
 }
