@@ -1,19 +1,17 @@
 """Writes trainer/tests/golden/networks.json: timm's own networks on weights and pictures from a formula.
 
-`trainer/tests/networks.rs` fills our networks by the same formula, so that no weights need to be stored:
-a name is hashed by FNV-1a, the hash and an index by splitmix64, and its upper 24 bits are a value in [0, 1).
+`trainer/tests/networks.rs` fills our networks by the same formula, so that no weights need to be stored.
 
     python3 -m venv venv && venv/bin/pip install torch timm
     venv/bin/python tools/golden_networks.py
 """
 
 import json
-import math
 import pathlib
 
-import numpy
 import timm
 import torch
+from formula import fill, pictures
 from timm.layers import BatchNormAct2d
 from timm.models._efficientnet_builder import decode_arch_def
 from timm.models.efficientnet import EfficientNet
@@ -24,40 +22,13 @@ NETWORKS = [
     ("mobilenetv4-conv-small", "mobilenetv4_conv_small", 64, None),
     ("mobilenetv4-conv-small-narrow", "mobilenetv4_conv_small", 64, 768),
     ("mobilenetv4-conv-medium", "mobilenetv4_conv_medium", 64, None),
+    ("mobilenetv4-hybrid-medium", "mobilenetv4_hybrid_medium", 64, None),
     ("efficientnetv2-lite", None, 64, None),
     ("efficientnetv2-b0", "tf_efficientnetv2_b0", 64, None),
     ("efficientnetv2-b1", "tf_efficientnetv2_b1", 75, None),
     ("efficientnetv2-b2", "tf_efficientnetv2_b2", 75, None),
     ("efficientnetv2-b3", "tf_efficientnetv2_b3", 64, None),
 ]
-
-
-def uniform(name, shape):
-    """Values in [0, 1), a function of `name` and the index alone."""
-    state = 0xCBF29CE484222325
-    for byte in name.encode():
-        state = (state ^ byte) * 0x100000001B3 % 2**64
-    index = numpy.arange(1, math.prod(shape) + 1, dtype=numpy.uint64)
-    with numpy.errstate(over="ignore"):
-        z = numpy.uint64(state) + index * numpy.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-        z ^= z >> numpy.uint64(31)
-    return ((z >> numpy.uint64(40)).astype(numpy.float64) / 2**24).reshape(shape)
-
-
-def value(name, shape):
-    """Kernels that keep signals near one, gammas and variances around one, gates mostly open, the rest around zero."""
-    u = uniform(name, shape)
-    if len(shape) > 1:
-        values = (2 * u - 1) * math.sqrt(5 / math.prod(shape[1:]))
-    elif name.endswith("running_var") or name.endswith(".weight"):
-        values = 0.75 + 0.5 * u
-    elif name.endswith("conv_expand.bias"):
-        values = 1.9 + 0.2 * u
-    else:
-        values = 0.2 * u - 0.1
-    return torch.from_numpy(values.astype(numpy.float32))
 
 
 # EfficientNetV2-lite is ours, built of timm's blocks.
@@ -84,15 +55,13 @@ for preset, name, size, head in NETWORKS:
         network.norm_head = BatchNormAct2d(head, act_layer=torch.nn.ReLU)
         network.classifier = torch.nn.Linear(head, 1)
     network.eval()
-    state = {n: value(n, tuple(t.shape)) for n, t in network.state_dict().items() if "num_batches" not in n}
-    network.load_state_dict(state, strict=False)
-    pictures = torch.from_numpy((2 * uniform("picture", (2, 3, size, size)) - 1).astype(numpy.float32))
+    tensors = fill(network)
     with torch.no_grad():
-        logits = network(pictures).flatten().tolist()
+        logits = network(pictures(size)).flatten().tolist()
     # A golden that is the same for every picture would prove nothing.
     assert abs(logits[0] - logits[1]) > 1e-2, (preset, logits)
     parameters = sum(p.numel() for p in network.parameters())
-    case = {"preset": preset, "size": size, "parameters": parameters, "tensors": len(state), "logits": logits}
+    case = {"preset": preset, "size": size, "parameters": parameters, "tensors": tensors, "logits": logits}
     cases.append(case)
     print(preset, parameters, logits)
 

@@ -46,6 +46,9 @@ impl Executor for Stock {
         let groups = match layer.kind {
             ConvKind::Dense => 1,
             ConvKind::Depthwise => layer.channels_out(),
+            ConvKind::Transposed => {
+                candle_core::bail!("{}: only plain convolutions are compared", layer.name)
+            }
         };
         let (_, _, height, width) = x.dims4()?;
         let [[top, bottom], [left, right]] = [height, width].map(|extent| layer.window.pads(extent));
@@ -77,7 +80,8 @@ impl Executor for Stock {
     }
 
     fn point_conv(&mut self, layer: &PointConv, x: &Tensor) -> candle_core::Result<Tensor> {
-        x.conv2d(&layer.weight, 0, 1, 1, 1)?.broadcast_add(&layer.bias.reshape((1, (), 1, 1))?)
+        let (weight, bias) = layer.folded()?;
+        x.conv2d(&weight, 0, 1, 1, 1)?.broadcast_add(&bias.reshape((1, (), 1, 1))?)
     }
 
     fn silu(&mut self, x: &Tensor) -> candle_core::Result<Tensor> {
@@ -141,7 +145,7 @@ fn main() -> Result<()> {
     let chwn = nchw.permute((1, 2, 3, 0))?.contiguous()?;
 
     let ours = || -> Result<Tensor> {
-        let logits = network.model.run(&mut Compute { mode: Mode::Train }, &chwn)?.flatten_all()?;
+        let logits = network.model.run(&mut Compute::new(Mode::Train), &chwn)?.flatten_all()?;
         logits.sqr()?.sum_all()?.backward()?;
         Ok(logits)
     };

@@ -1,6 +1,7 @@
 //! One TOML file is one training run.
 
 use crate::augment::Augment;
+use crate::loss::LossWeights;
 use anyhow::{Context, Result, ensure};
 use engine::Preprocess;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub struct RunConfig {
     pub checkpoint_steps: u64,
     /// Seed of weights, order and augmentation.
     pub seed: u64,
+    /// Weights of the terms of the loss that some networks bring along.
+    pub loss: LossWeights,
     /// Variation of the training pictures.
     pub augment: Augment,
 }
@@ -66,6 +69,7 @@ impl Default for RunConfig {
             balance_classes: false,
             checkpoint_steps: 500,
             seed: 1,
+            loss: LossWeights::default(),
             augment: Augment::default(),
         }
     }
@@ -112,6 +116,9 @@ impl RunConfig {
             self.weight_decay >= 0.0 && self.warmup_epochs >= 0.0,
             "weight_decay and warmup_epochs must not be negative"
         );
+        for (name, value) in [("loss.reconstruction", self.loss.reconstruction), ("loss.kl", self.loss.kl)] {
+            ensure!(value.is_finite() && value >= 0.0, "{name} is {value}, expected 0 or more");
+        }
         let augment = &self.augment;
         ensure!(augment.min_crop > 0.0 && augment.min_crop <= 1.0, "augment.min_crop must be in (0, 1]");
         ensure!((1..=95).contains(&augment.jpeg_quality), "augment.jpeg_quality must be 1 to 95");

@@ -1,6 +1,38 @@
 //! What training minimises.
 
+use crate::models::Auxiliary;
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Weights of the terms that a network brings along; the error of the logit has weight 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossWeights {
+    /// Of the mean squared error of copies of the normalised picture.
+    pub reconstruction: f64,
+    /// Of the divergence of a variational latent.
+    pub kl: f64,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        LossWeights { reconstruction: 0.1, kl: 0.01 }
+    }
+}
+
+/// `error + reconstruction * w_r + kl * w_k`, a scalar; terms that the network lacks are left out.
+///
+/// # Errors
+/// None but candle's own.
+pub fn total_loss(error: Tensor, auxiliary: &Auxiliary, weights: LossWeights) -> Result<Tensor> {
+    let mut total = error;
+    for (term, weight) in [(&auxiliary.reconstruction, weights.reconstruction), (&auxiliary.kl, weights.kl)] {
+        if let Some(term) = term {
+            total = (total + (term * weight)?)?;
+        }
+    }
+    Ok(total)
+}
 
 /// Binary cross entropy `[N]` of `logits` `[N]` against `targets` `[N]` in `[0, 1]`.
 ///
@@ -29,6 +61,20 @@ mod tests {
     fn class_weights_even_out() {
         assert_eq!(class_weights(10, 10), [1.0, 1.0]);
         assert_eq!(class_weights(10, 30), [2.0, 2.0 / 3.0]);
+    }
+
+    #[test]
+    fn terms_of_the_network_count_by_their_weights() -> Result<()> {
+        let scalar = |value: f32| Tensor::new(value, &Device::Cpu);
+        let auxiliary = Auxiliary { reconstruction: Some(scalar(2.0)?), kl: Some(scalar(3.0)?) };
+        let total = |auxiliary: &Auxiliary, weights| -> Result<f32> {
+            total_loss(scalar(0.5)?, auxiliary, weights)?.to_scalar()
+        };
+        let default = LossWeights::default();
+        assert!((total(&auxiliary, default)? - (0.5 + 0.1 * 2.0 + 0.01 * 3.0)).abs() < 1e-6);
+        assert_eq!(total(&auxiliary, LossWeights { kl: 0.0, ..default })?, 0.7);
+        assert_eq!(total(&Auxiliary::default(), default)?, 0.5);
+        Ok(())
     }
 
     #[test]

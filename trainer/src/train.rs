@@ -6,9 +6,9 @@ use crate::config::RunConfig;
 use crate::dataset::{Sample, Split, read_manifest};
 use crate::files::{write_json, write_whole};
 use crate::loader::{Item, Loader, View};
-use crate::loss::{binary_cross_entropy_with_logits, class_weights};
+use crate::loss::{binary_cross_entropy_with_logits, class_weights, total_loss};
 use crate::metrics::{Metrics, Scored, auc};
-use crate::models::{Model, initialise};
+use crate::models::{Model, NoiseSeed, initialise};
 use crate::optimizer::AdamW;
 use crate::schedule::CosineSchedule;
 use crate::temperature::{fit_temperature, fit_thresholds};
@@ -233,12 +233,15 @@ pub fn train(
         let first = progress.steps_done;
         for (step, batch) in (first..).zip(train.batches(view(epoch), config.batch_size, first as usize)) {
             let batch = batch?;
-            let logits = network.model.forward_t(&batch.pictures, true)?;
+            let lesson =
+                network.model.learn(&batch.pictures, NoiseSeed { seed: config.seed, epoch, step })?;
             let smoothing = config.label_smoothing;
-            let labels = batch.labels.to_device(logits.device())?;
+            let labels = batch.labels.to_device(lesson.logits.device())?;
             let targets = ((&labels * (1.0 - smoothing))? + 0.5 * smoothing)?;
             let weights = ((labels * (fake_weight - real_weight))? + real_weight)?;
-            let loss = (binary_cross_entropy_with_logits(&logits, &targets)? * weights)?.mean_all()?;
+            let error =
+                (binary_cross_entropy_with_logits(&lesson.logits, &targets)? * weights)?.mean_all()?;
+            let loss = total_loss(error, &lesson.auxiliary, config.loss)?;
             let grads = loss.backward()?;
             let norm = optimizer.step(&grads, schedule.rate(epoch * steps + step))?;
             let loss = f64::from(loss.to_scalar::<f32>()?);

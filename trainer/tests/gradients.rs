@@ -8,7 +8,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer::device::DeviceKind;
 use trainer::ops::{
-    Activation, Window, batch_norm_eval, batch_norm_train, depthwise_conv, gate, im2col, mean_of_map,
+    Activation, Grouping, Partition, Window, attention, batch_norm_eval, batch_norm_train, depthwise_conv,
+    gate, im2col, mean_of_map, softmax, transposed_conv,
 };
 
 /// The processor, and a GPU where there is one that this build can use.
@@ -160,6 +161,44 @@ fn of_gates_and_means() -> Result<()> {
         let (x, factor) = (random(&device, &[2, 3, 3, 4], 1)?, random(&device, &[2, 1, 1, 4], 2)?);
         gradients_equal_differences(&[&x, &factor], 0.5, 1e-4, &|| gate(&x, &factor))?;
         gradients_equal_differences(&[&x], 0.5, 1e-4, &|| mean_of_map(&x))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn of_the_softmax() -> Result<()> {
+    for device in devices() {
+        let x = random(&device, &[2, 3, 5], 1)?;
+        gradients_equal_differences(&[&x], 1e-2, 1e-4, &|| softmax(&x))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn of_the_transposed_convolution() -> Result<()> {
+    for device in devices() {
+        let (x, w) = (random(&device, &[3, 2, 3, 2], 1)?, random(&device, &[3, 2, 2, 2], 2)?);
+        gradients_equal_differences(&[&x, &w], 0.5, 1e-4, &|| transposed_conv(&x, &w))?;
+    }
+    Ok(())
+}
+
+/// Queries, keys, values and bias, with heads of their own in windows, and with shared keys on a smaller map.
+#[test]
+fn of_the_attention() -> Result<()> {
+    for device in devices() {
+        for partition in [Partition::Adjacent(2), Partition::Strided(2)] {
+            let [q, k, v] = [1, 2, 3].map(|seed| random(&device, &[4, 4, 2, 3], seed).unwrap());
+            let bias = random(&device, &[2, 4, 4], 4)?;
+            let grouping = Grouping { heads: 2, kv_heads: 2, partition };
+            let operation = || attention([&q, &k, &v], grouping, Some(&bias));
+            gradients_equal_differences(&[&q, &k, &v, &bias], 1e-2, 3e-4, &operation)?;
+        }
+        let q = random(&device, &[4, 4, 4, 2], 1)?;
+        let [k, v] = [2, 3].map(|seed| random(&device, &[2, 2, 2, 2], seed).unwrap());
+        let grouping = Grouping { heads: 2, kv_heads: 1, partition: Partition::Whole };
+        let operation = || attention([&q, &k, &v], grouping, None);
+        gradients_equal_differences(&[&q, &k, &v], 1e-2, 3e-4, &operation)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Our networks compute what timm's do: same names, same parameters, same logits.
 //!
-//! `tools/golden_networks.py` filled timm's networks by a formula and wrote their logits; here ours
-//! are filled by the same formula.
+//! `tools/golden_networks.py` filled timm's networks by a formula and wrote their logits, and `tools/golden_genconvit.py`
+//! did so with an implementation of its own; here ours are filled by the same formula.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -9,7 +9,7 @@ use candle_nn::{VarBuilder, VarMap};
 use engine::Session;
 use serde::Deserialize;
 use trainer::export::onnx_bytes;
-use trainer::models::{Model, parameter_count};
+use trainer::models::{Compute, Mode, Model, parameter_count};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -25,10 +25,21 @@ struct Case {
     parameters: usize,
     tensors: usize,
     logits: Vec<f32>,
+    /// What networks with terms of the loss of their own give in training.
+    #[serde(flatten)]
+    training: Option<Training>,
 }
 
-fn golden() -> Golden {
-    serde_json::from_str(include_str!("golden/networks.json")).unwrap()
+#[derive(Deserialize)]
+struct Training {
+    training_logits: Vec<f32>,
+    reconstruction: f32,
+    kl: f32,
+}
+
+fn cases() -> Vec<Case> {
+    let goldens = [include_str!("golden/networks.json"), include_str!("golden/genconvit.json")];
+    goldens.iter().flat_map(|text| serde_json::from_str::<Golden>(text).unwrap().cases).collect()
 }
 
 /// Values in `[0, 1)`: FNV-1a of the name, then splitmix64 of hash and index.
@@ -46,10 +57,15 @@ fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
 
 /// The formula's values of the tensor called `name`.
 fn value(name: &str, shape: &[usize]) -> Result<Tensor> {
+    let branch_end = name.ends_with("output.bn.weight") || name.ends_with("project.bn.weight");
     let (scale, offset) = if shape.len() > 1 {
         let fan_in: usize = shape[1..].iter().product();
         let bound = (5.0 / fan_in as f64).sqrt();
         (2.0 * bound, -bound)
+    } else if branch_end {
+        (0.1, 0.1)
+    } else if name.ends_with("layer_scale.gamma") {
+        (0.2, 0.4)
     } else if name.ends_with("running_var") || name.ends_with(".weight") {
         (0.5, 0.75)
     } else if name.ends_with("conv_expand.bias") {
@@ -85,8 +101,8 @@ fn assert_close(preset: &str, ours: f32, theirs: f32) {
 }
 
 #[test]
-fn networks_equal_timms() -> Result<()> {
-    for case in golden().cases {
+fn networks_equal_other_implementations() -> Result<()> {
+    for case in cases() {
         let (variables, network, pictures) = filled(&case)?;
         assert_eq!(parameter_count(&variables), case.parameters, "parameters of {}", case.preset);
         assert_eq!(variables.data().lock().unwrap().len(), case.tensors, "tensors of {}", case.preset);
@@ -101,7 +117,7 @@ fn networks_equal_timms() -> Result<()> {
 
 #[test]
 fn what_is_exported_computes_the_same_in_the_engine() -> Result<()> {
-    for case in golden().cases {
+    for case in cases() {
         let (_, network, pictures) = filled(&case)?;
         let onnx = onnx_bytes(&network, case.size, Vec::new())?;
         let mut session = Session::load(&onnx).unwrap();
@@ -113,9 +129,29 @@ fn what_is_exported_computes_the_same_in_the_engine() -> Result<()> {
     Ok(())
 }
 
+/// Batch norm by the batch, and every term of the loss; without noise in the latent, which the other side cannot draw.
+#[test]
+fn training_equals_another_implementation() -> Result<()> {
+    for case in cases() {
+        let (_, network, pictures) = filled(&case)?;
+        let Some(Training { training_logits, reconstruction, kl }) = case.training else { continue };
+        let mut executor = Compute::new(Mode::Train);
+        let maps = pictures.permute((1, 2, 3, 0))?.contiguous()?;
+        let logits: Vec<f32> = network.run(&mut executor, &maps)?.flatten_all()?.to_vec1()?;
+        assert_eq!(logits.len(), training_logits.len());
+        for (ours, theirs) in logits.into_iter().zip(training_logits) {
+            assert_close(&case.preset, ours, theirs);
+        }
+        let scalar = |term: Option<Tensor>| term.unwrap().to_scalar::<f32>();
+        assert_close(&case.preset, scalar(executor.auxiliary.reconstruction)?, reconstruction);
+        assert_close(&case.preset, scalar(executor.auxiliary.kl)?, kl);
+    }
+    Ok(())
+}
+
 #[test]
 fn every_preset_has_a_golden() {
-    let cases = golden().cases;
+    let cases = cases();
     for preset in Model::presets() {
         assert!(cases.iter().any(|case| case.preset == preset), "no golden for {preset}");
     }

@@ -13,6 +13,7 @@ use trainer::dataset::{Split, read_manifest, write_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
 use trainer::evaluate::{evaluate, score_run};
 use trainer::export::{BundleSource, write_bundle};
+use trainer::loss::LossWeights;
 use trainer::prepare::prepare;
 use trainer::tensors::TensorsError;
 use trainer::train::{RunFolder, RunMetrics, Span, Start, train};
@@ -84,12 +85,37 @@ fn a_toy_set_is_learned_bundled_and_judged() {
 #[test]
 fn a_resumed_run_gives_the_bits_of_an_unbroken_one() {
     let root = common::folder("resumed");
-    let config = RunConfig { epochs: 2, ..toy_config(toy_manifest(&root)) };
-    let (whole, broken) = (root.join("whole"), root.join("broken"));
-    run(&config, &whole, Start::Fresh, None);
-    run(&config, &broken, Start::Fresh, Some(1));
-    run(&config, &broken, Start::Resume, None);
-    assert_same_end(&whole, &broken);
+    let manifest = toy_manifest(&root);
+    // The second one draws noise in every step.
+    for (network, image_size) in [("mobilenetv4-conv-small", 64), ("genconvit-tiny", 32)] {
+        let config =
+            RunConfig { epochs: 2, network: network.into(), image_size, ..toy_config(manifest.clone()) };
+        let (whole, broken) = (root.join(network), root.join(format!("{network}-broken")));
+        run(&config, &whole, Start::Fresh, None);
+        run(&config, &broken, Start::Fresh, Some(1));
+        run(&config, &broken, Start::Resume, None);
+        assert_same_end(&whole, &broken);
+    }
+}
+
+#[test]
+fn the_loss_of_a_run_has_the_networks_own_terms() {
+    let root = common::folder("terms");
+    let toy = toy_config(toy_manifest(&root));
+    let config = RunConfig { epochs: 1, network: "genconvit-tiny".into(), image_size: 32, ..toy };
+    let first_loss = |name: &str, loss| {
+        let folder = root.join(name);
+        run(&RunConfig { loss, ..config.clone() }, &folder, Start::Fresh, None);
+        history(&folder)[0]["loss"].as_f64().unwrap()
+    };
+    let alone = first_loss("alone", LossWeights { reconstruction: 0.0, kl: 0.0 });
+    for (name, loss) in [
+        ("reconstruction", LossWeights { reconstruction: 1.0, kl: 0.0 }),
+        ("kl", LossWeights { reconstruction: 0.0, kl: 1.0 }),
+    ] {
+        let with_term = first_loss(name, loss);
+        assert!(with_term > alone + 0.1, "{name}: {with_term} with it, {alone} without");
+    }
 }
 
 /// Panics unless the last checkpoints of two runs hold the same bits.

@@ -1,5 +1,6 @@
 //! A trained network -> an ONNX file -> a bundle.
 
+mod attention;
 mod bundle;
 mod onnx;
 mod quantise;

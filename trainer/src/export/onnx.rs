@@ -3,15 +3,16 @@
 //! Operator set 13, static shapes, every value listed in `value_info` and every convolution with a
 //! bias: wonnx needs the shapes and gets 3x3 convolutions without bias wrong.
 
-use crate::models::{ConvKind, ConvNorm, Executor, Linear, Model, PointConv};
+use crate::models::{Attention, ConvKind, ConvNorm, Executor, Linear, Model, Norm, PointConv};
 use crate::ops::{Activation, Window};
 use candle_core::{Result, Tensor};
 use engine::runtime::proto::{
-    ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
-    ValueInfoProto,
+    ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT, GraphProto, INT64, ModelProto,
+    NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
+    TypeProto, ValueInfoProto,
 };
 use prost::Message;
+use std::collections::{HashMap, HashSet};
 
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 13;
@@ -52,20 +53,23 @@ pub fn onnx_bytes(network: &Model, image_size: usize, metadata: Metadata) -> Res
 
 /// Executor that writes a node where [`crate::models::Compute`] would compute.
 #[derive(Default)]
-struct GraphWriter {
+pub(super) struct GraphWriter {
     graph: GraphProto,
+    /// How often each name of a node was asked for: layers may be walked more than once.
+    uses: HashMap<String, usize>,
+    constants: HashSet<String>,
 }
 
-/// A value of the graph, `[N, C, H, W]` or `[N, C]`.
+/// A value of the graph: a map `[1, C, H, W]`, a row `[1, C]`, or what attention makes of maps.
 #[derive(Clone)]
-struct Value {
-    name: String,
-    shape: Vec<usize>,
+pub(super) struct Value {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
 }
 
 impl GraphWriter {
-    /// Appends a node and lists its output.
-    fn push(
+    /// Appends a node and lists its output. A second node of a name gets ".2" behind it.
+    pub(super) fn push(
         &mut self,
         op: &str,
         inputs: &[&str],
@@ -73,6 +77,9 @@ impl GraphWriter {
         name: String,
         shape: Vec<usize>,
     ) -> Value {
+        let uses = self.uses.entry(name.clone()).or_default();
+        *uses += 1;
+        let name = if *uses > 1 { format!("{name}.{uses}") } else { name };
         self.graph.value_info.push(value_info(&name, &shape));
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
@@ -85,7 +92,11 @@ impl GraphWriter {
         Value { name, shape }
     }
 
-    fn constant(&mut self, name: String, tensor: &Tensor) -> Result<String> {
+    /// The constant called `name`; one that exists already is taken to be the same.
+    pub(super) fn constant(&mut self, name: String, tensor: &Tensor) -> Result<String> {
+        if !self.constants.insert(name.clone()) {
+            return Ok(name);
+        }
         let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
         self.graph.initializer.push(TensorProto {
             dims: tensor.dims().iter().map(|&extent| extent as i64).collect(),
@@ -96,20 +107,66 @@ impl GraphWriter {
         });
         Ok(name)
     }
+
+    /// `x` with its values in another `shape`.
+    pub(super) fn reshape(&mut self, x: &Value, shape: Vec<usize>, name: String) -> Value {
+        let extents: Vec<String> = shape.iter().map(usize::to_string).collect();
+        let constant = format!("shape.{}", extents.join("x"));
+        if self.constants.insert(constant.clone()) {
+            self.graph.initializer.push(TensorProto {
+                dims: vec![shape.len() as i64],
+                data_type: INT64,
+                name: constant.clone(),
+                raw_data: shape.iter().flat_map(|&extent| (extent as i64).to_le_bytes()).collect(),
+                ..TensorProto::default()
+            });
+        }
+        self.push("Reshape", &[&x.name, &constant], Vec::new(), name, shape)
+    }
+
+    /// A convolution of a map by the constants called `weight` and `bias`.
+    fn convolution(
+        &mut self,
+        name: &str,
+        (weight, bias): (Tensor, Tensor),
+        geometry: &Geometry,
+        x: &Value,
+    ) -> Result<Value> {
+        let weight = self.constant(format!("{name}.weight"), &weight)?;
+        let bias = self.constant(format!("{name}.bias"), &bias)?;
+        let Geometry { kind, channels, window } = *geometry;
+        let group = if kind == ConvKind::Depthwise { channels } else { 1 };
+        let [[top, bottom], [left, right]] = [x.shape[2], x.shape[3]].map(|extent| window.pads(extent));
+        let attributes = vec![
+            ints("dilations", &[1, 1]),
+            int("group", group as i64),
+            ints("kernel_shape", &[window.kernel as i64; 2]),
+            ints("pads", &[top, left, bottom, right].map(|zeros| zeros as i64)),
+            ints("strides", &[window.stride as i64; 2]),
+        ];
+        let (op, extent): (_, &dyn Fn(usize) -> usize) = match kind {
+            ConvKind::Transposed => ("ConvTranspose", &|side| side * window.kernel),
+            ConvKind::Dense | ConvKind::Depthwise => ("Conv", &|side| window.output(side)),
+        };
+        let shape = vec![1, channels, extent(x.shape[2]), extent(x.shape[3])];
+        Ok(self.push(op, &[&x.name, &weight, &bias], attributes, name.to_owned(), shape))
+    }
+}
+
+/// What a convolution is beside its weights.
+struct Geometry {
+    kind: ConvKind,
+    /// Output channels.
+    channels: usize,
+    window: Window,
 }
 
 impl Executor for GraphWriter {
     type Value = Value;
 
     fn conv_norm(&mut self, layer: &ConvNorm, x: &Value) -> Result<Value> {
-        let (weight, bias) = layer.folded()?;
-        let weight = self.constant(format!("{}.weight", layer.name), &weight)?;
-        let bias = self.constant(format!("{}.bias", layer.name), &bias)?;
-        let (window, channels) = (layer.window, layer.channels_out());
-        let group = if layer.kind == ConvKind::Depthwise { channels } else { 1 };
-        let attributes = conv_attributes(window, group, x);
-        let shape = vec![1, channels, window.output(x.shape[2]), window.output(x.shape[3])];
-        let y = self.push("Conv", &[&x.name, &weight, &bias], attributes, layer.name.clone(), shape);
+        let geometry = Geometry { kind: layer.kind, channels: layer.channels_out(), window: layer.window };
+        let y = self.convolution(&layer.name, layer.folded()?, &geometry, x)?;
         match layer.activation {
             Activation::Identity => Ok(y),
             Activation::Relu => {
@@ -131,11 +188,9 @@ impl Executor for GraphWriter {
     }
 
     fn point_conv(&mut self, layer: &PointConv, x: &Value) -> Result<Value> {
-        let weight = self.constant(format!("{}.weight", layer.name), &layer.weight)?;
-        let bias = self.constant(format!("{}.bias", layer.name), &layer.bias)?;
-        let attributes = conv_attributes(Window::same(1, 1), 1, x);
-        let shape = vec![1, layer.bias.elem_count(), x.shape[2], x.shape[3]];
-        Ok(self.push("Conv", &[&x.name, &weight, &bias], attributes, layer.name.clone(), shape))
+        let geometry =
+            Geometry { kind: ConvKind::Dense, channels: layer.channels_out(), window: Window::same(1, 1) };
+        self.convolution(&layer.name, layer.folded()?, &geometry, x)
     }
 
     fn silu(&mut self, x: &Value) -> Result<Value> {
@@ -169,25 +224,34 @@ impl Executor for GraphWriter {
         let bias = self.constant(format!("{}.bias", layer.name), &layer.bias)?;
         Ok(self.push("Gemm", &[&flat.name, &weight, &bias], Vec::new(), layer.name.clone(), vec![1, cout]))
     }
+
+    /// A depthwise convolution of single positions: what follows it may be padded, so it folds into nothing.
+    fn norm(&mut self, layer: &Norm, x: &Value) -> Result<Value> {
+        let (scale, shift) = layer.scale_and_shift()?;
+        let channels = scale.elem_count();
+        let weight = scale.reshape((channels, 1, 1, 1))?;
+        let geometry = Geometry { kind: ConvKind::Depthwise, channels, window: Window::same(1, 1) };
+        self.convolution(&layer.name, (weight, shift), &geometry, x)
+    }
+
+    fn attention(&mut self, layer: &Attention, maps: [&Value; 3]) -> Result<Value> {
+        super::attention::write(self, layer, maps)
+    }
+
+    fn concat(&mut self, maps: &[Value]) -> Result<Value> {
+        let [first, ..] = maps else { candle_core::bail!("nothing to concatenate") };
+        let mut shape = first.shape.clone();
+        shape[1] = maps.iter().map(|map| map.shape[1]).sum();
+        let inputs: Vec<&str> = maps.iter().map(|map| &map.name[..]).collect();
+        Ok(self.push("Concat", &inputs, vec![int("axis", 1)], "concat".into(), shape))
+    }
 }
 
-/// Attributes of a convolution by `window` over `x`.
-fn conv_attributes(window: Window, group: usize, x: &Value) -> Vec<AttributeProto> {
-    let [[top, bottom], [left, right]] = [x.shape[2], x.shape[3]].map(|extent| window.pads(extent));
-    vec![
-        ints("dilations", &[1, 1]),
-        int("group", group as i64),
-        ints("kernel_shape", &[window.kernel as i64; 2]),
-        ints("pads", &[top, left, bottom, right].map(|zeros| zeros as i64)),
-        ints("strides", &[window.stride as i64; 2]),
-    ]
-}
-
-fn int(name: &str, value: i64) -> AttributeProto {
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i: value, r#type: ATTRIBUTE_INT, ..AttributeProto::default() }
 }
 
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
+pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         ints: values.to_vec(),

@@ -1,7 +1,8 @@
 //! EfficientNetV2 (Tan and Le, arXiv 2104.00298), with the layer names of timm's checkpoints: the small members B0 to
 //! B3 as they were published, and one without what integers do badly.
 
-use super::layers::{ConvNorm, Executor, Linear, PointConv};
+use super::layers::{ConvNorm, Executor, Linear};
+use super::point_conv::PointConv;
 use crate::ops::{Activation, Padding, Window};
 use candle_core::{Device, Result};
 use candle_nn::VarBuilder;

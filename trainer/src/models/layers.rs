@@ -1,9 +1,15 @@
 //! Layers that know their names, and the executors that walk them.
 
+use super::attention::Attention;
+use super::auxiliary::Auxiliary;
+use super::gaussian::{Gaussian, Noise};
+use super::norm::Norm;
+use super::point_conv::PointConv;
 use crate::ops::{
-    Activation, Window, batch_norm_eval, batch_norm_train, depthwise_conv, gate, im2col, mean_of_map,
+    Activation, Window, attention, batch_norm_eval, batch_norm_train, depthwise_conv, gate, im2col,
+    mean_of_map, transposed_conv,
 };
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var, bail};
 use candle_nn::{Init, VarBuilder};
 
 /// Share of the new batch in the running moments (PyTorch's and timm's default).
@@ -18,6 +24,8 @@ pub enum ConvKind {
     Dense,
     /// Output `c` sees input `c` alone.
     Depthwise,
+    /// Every input makes a window of outputs; stride and kernel are one.
+    Transposed,
 }
 
 /// Convolution without bias, batch norm, activation.
@@ -25,7 +33,7 @@ pub enum ConvKind {
 pub struct ConvNorm {
     /// Name of the convolution in checkpoints, as timm has it.
     pub name: String,
-    /// `[C_out, C_in, K, K]`, or `[C, 1, K, K]` if depthwise.
+    /// `[C_out, C_in, K, K]`; `[C, 1, K, K]` if depthwise, `[C_in, C_out, K, K]` if transposed.
     pub weight: Tensor,
     /// Gamma of the batch norm, `[C_out]`.
     pub gamma: Tensor,
@@ -35,6 +43,8 @@ pub struct ConvNorm {
     pub running_mean: Tensor,
     /// Running unbiased variance, `[C_out]`; no gradient flows here.
     pub running_variance: Tensor,
+    /// Factor of what the batch norm gives, `[C_out]`, if there is one (arXiv 2103.17239).
+    pub layer_scale: Option<Tensor>,
     /// How the channels are connected.
     pub kind: ConvKind,
     /// Kernel, stride and padding.
@@ -75,6 +85,32 @@ impl ConvNorm {
         Self::new(vb, [conv, norm], (channels, 1), ConvKind::Depthwise, window, activation)
     }
 
+    /// A transposed convolution of `cin` to `cout` channels that makes `kernel` x `kernel` outputs of each input.
+    ///
+    /// # Errors
+    /// If `vb` has no such tensors.
+    pub fn transposed(
+        vb: &VarBuilder,
+        [conv, norm]: [&str; 2],
+        [cin, cout]: [usize; 2],
+        kernel: usize,
+        activation: Activation,
+    ) -> Result<Self> {
+        let window = Window::patches(kernel);
+        Self::new(vb, [conv, norm], (cout, cin), ConvKind::Transposed, window, activation)
+    }
+
+    /// The same with its output times `scale` `[C_out]`.
+    ///
+    /// # Errors
+    /// If an activation lies between the batch norm and the factor.
+    pub fn scaled(self, scale: Tensor) -> Result<Self> {
+        if self.activation != Activation::Identity {
+            bail!("{}: a layer scale behind {:?} is not supported", self.name, self.activation);
+        }
+        Ok(ConvNorm { layer_scale: Some(scale), ..self })
+    }
+
     fn new(
         vb: &VarBuilder,
         [conv, norm]: [&str; 2],
@@ -86,14 +122,16 @@ impl ConvNorm {
         let k = window.kernel;
         let conv = vb.pp(conv);
         let norm = vb.pp(norm);
+        let shape = if kind == ConvKind::Transposed { (cin, cout, k, k) } else { (cout, cin, k, k) };
         Ok(ConvNorm {
             name: conv.prefix(),
             // The values come from `initialise` or a checkpoint: candle's CPU generator takes no seed.
-            weight: conv.get_with_hints((cout, cin, k, k), "weight", Init::Const(0.0))?,
+            weight: conv.get_with_hints(shape, "weight", Init::Const(0.0))?,
             gamma: norm.get_with_hints(cout, "weight", Init::Const(1.0))?,
             beta: norm.get_with_hints(cout, "bias", Init::Const(0.0))?,
             running_mean: norm.get_with_hints(cout, "running_mean", Init::Const(0.0))?,
             running_variance: norm.get_with_hints(cout, "running_var", Init::Const(1.0))?,
+            layer_scale: None,
             kind,
             window,
             activation,
@@ -108,18 +146,33 @@ impl ConvNorm {
 
     /// Number of output channels.
     pub fn channels_out(&self) -> usize {
-        self.weight.dims()[0]
+        self.gamma.elem_count()
+    }
+
+    /// Gamma and beta with the layer scale in them.
+    fn affine(&self) -> Result<(Tensor, Tensor)> {
+        match &self.layer_scale {
+            Some(scale) => Ok(((&self.gamma * scale)?, (&self.beta * scale)?)),
+            None => Ok((self.gamma.clone(), self.beta.clone())),
+        }
     }
 
     /// Weight and bias of the convolution that equals this one with its batch norm in evaluation
-    /// mode: `w' = w * gamma / sqrt(var + eps)`, `b' = beta - mean * gamma / sqrt(var + eps)`.
+    /// mode: `w' = w * gamma / sqrt(var + eps)`, `b' = beta - mean * gamma / sqrt(var + eps)`. The layer scale is in
+    /// gamma and beta.
     ///
     /// # Errors
     /// None but candle's own.
     pub fn folded(&self) -> Result<(Tensor, Tensor)> {
-        let scale = (&self.gamma / (&self.running_variance + self.epsilon)?.sqrt()?)?;
-        let weight = self.weight.broadcast_mul(&scale.reshape((scale.elem_count(), 1, 1, 1))?)?;
-        let bias = (&self.beta - (&self.running_mean * &scale)?)?;
+        let (gamma, beta) = self.affine()?;
+        let scale = (gamma / (&self.running_variance + self.epsilon)?.sqrt()?)?;
+        let channels = scale.elem_count();
+        let of_output = match self.kind {
+            ConvKind::Dense | ConvKind::Depthwise => (channels, 1, 1, 1),
+            ConvKind::Transposed => (1, channels, 1, 1),
+        };
+        let weight = self.weight.broadcast_mul(&scale.reshape(of_output)?)?;
+        let bias = (beta - (&self.running_mean * &scale)?)?;
         Ok((weight, bias))
     }
 
@@ -128,6 +181,7 @@ impl ConvNorm {
         let window = self.window;
         match self.kind {
             ConvKind::Depthwise => depthwise_conv(x, &self.weight, window),
+            ConvKind::Transposed => transposed_conv(x, &self.weight),
             ConvKind::Dense => {
                 let columns = if window.kernel == 1 && window.stride == 1 {
                     x.contiguous()?.reshape((x.dim(0)?, ()))?
@@ -141,20 +195,29 @@ impl ConvNorm {
     }
 
     fn normalise(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        match mode {
-            Mode::Evaluate => {
-                let norm = [&self.gamma, &self.beta, &self.running_mean, &self.running_variance];
-                batch_norm_eval(x, norm, self.epsilon, self.activation)
-            }
-            Mode::Train => {
-                let (y, moments) =
-                    batch_norm_train(x, &self.gamma, &self.beta, self.epsilon, self.activation)?;
-                let count = (x.elem_count() / x.dim(0)?) as f64;
-                let unbiased = (moments.variance * (count / (count - 1.0).max(1.0)))?;
-                follow(&self.running_mean, &moments.mean)?;
-                follow(&self.running_variance, &unbiased)?;
-                Ok(y)
-            }
+        let (gamma, beta) = self.affine()?;
+        let norm = [&gamma, &beta, &self.running_mean, &self.running_variance];
+        normalise(x, norm, (self.epsilon, self.activation), mode)
+    }
+}
+
+/// Batch norm by gamma, beta, running mean and running variance, which move in training.
+pub(super) fn normalise(
+    x: &Tensor,
+    norm: [&Tensor; 4],
+    (epsilon, activation): (f64, Activation),
+    mode: Mode,
+) -> Result<Tensor> {
+    match mode {
+        Mode::Evaluate => batch_norm_eval(x, norm, epsilon, activation),
+        Mode::Train => {
+            let [gamma, beta, running_mean, running_variance] = norm;
+            let (y, moments) = batch_norm_train(x, gamma, beta, epsilon, activation)?;
+            let count = (x.elem_count() / x.dim(0)?) as f64;
+            let unbiased = (moments.variance * (count / (count - 1.0).max(1.0)))?;
+            follow(running_mean, &moments.mean)?;
+            follow(running_variance, &unbiased)?;
+            Ok(y)
         }
     }
 }
@@ -163,32 +226,6 @@ impl ConvNorm {
 fn follow(running: &Tensor, new: &Tensor) -> Result<()> {
     let next = ((running * (1.0 - MOMENTUM))? + (new * MOMENTUM)?)?.detach();
     Var::from_tensor(running)?.set(&next)
-}
-
-/// A 1x1 convolution with bias.
-#[derive(Debug, Clone)]
-pub struct PointConv {
-    /// Name in checkpoints.
-    pub name: String,
-    /// `[C_out, C_in, 1, 1]`.
-    pub weight: Tensor,
-    /// `[C_out]`.
-    pub bias: Tensor,
-}
-
-impl PointConv {
-    /// A convolution of `cin` to `cout` channels called `name` in the checkpoint under `vb`.
-    ///
-    /// # Errors
-    /// If `vb` has no such tensors.
-    pub fn new(vb: &VarBuilder, name: &str, [cin, cout]: [usize; 2]) -> Result<Self> {
-        let vb = vb.pp(name);
-        Ok(PointConv {
-            name: vb.prefix(),
-            weight: vb.get_with_hints((cout, cin, 1, 1), "weight", Init::Const(0.0))?,
-            bias: vb.get_with_hints(cout, "bias", Init::Const(0.0))?,
-        })
-    }
 }
 
 /// Fully connected layer with bias.
@@ -228,7 +265,7 @@ pub trait Executor {
     /// Sum of two values of one shape.
     fn add(&mut self, a: &Self::Value, b: &Self::Value) -> Result<Self::Value>;
 
-    /// 1x1 convolution with bias.
+    /// 1x1 convolution without batch norm.
     fn point_conv(&mut self, layer: &PointConv, x: &Self::Value) -> Result<Self::Value>;
 
     /// `x * sigmoid(x)`.
@@ -245,6 +282,45 @@ pub trait Executor {
 
     /// Fully connected layer on a map of height and width 1.
     fn linear(&mut self, layer: &Linear, x: &Self::Value) -> Result<Self::Value>;
+
+    /// Batch norm by itself.
+    fn norm(&mut self, layer: &Norm, _x: &Self::Value) -> Result<Self::Value> {
+        bail!("{}: this executor knows no batch norm by itself", layer.name)
+    }
+
+    /// Attention of queries over keys and values.
+    fn attention(&mut self, layer: &Attention, _maps: [&Self::Value; 3]) -> Result<Self::Value> {
+        bail!("{}: this executor knows no attention", layer.name)
+    }
+
+    /// The channels of maps of one height and width, one behind the other.
+    fn concat(&mut self, _maps: &[Self::Value]) -> Result<Self::Value> {
+        bail!("this executor knows no concatenation")
+    }
+
+    /// A sample of the latent in training, else its mean.
+    fn latent(&mut self, layer: &Gaussian, x: &Self::Value) -> Result<Self::Value> {
+        self.point_conv(&layer.mean, x)
+    }
+
+    /// Takes note of how well `copy` reproduces `picture`; of interest in training alone.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    fn reproduced(&mut self, _picture: &Self::Value, _copy: &Self::Value) -> Result<()> {
+        Ok(())
+    }
+
+    /// What `walk` gives for each of `inputs`, by the same layers.
+    ///
+    /// # Errors
+    /// Those of `walk`.
+    fn each<F>(&mut self, inputs: &[Self::Value], walk: F) -> Result<Vec<Self::Value>>
+    where
+        F: Fn(&mut Self, &Self::Value) -> Result<Self::Value>,
+    {
+        inputs.iter().map(|input| walk(self, input)).collect()
+    }
 }
 
 /// Whether a forward pass learns.
@@ -260,6 +336,21 @@ pub enum Mode {
 pub struct Compute {
     /// Whether batch norm learns.
     pub mode: Mode,
+    /// What training also has to make small, gathered on the way.
+    pub auxiliary: Auxiliary,
+    noise: Option<Noise>,
+}
+
+impl Compute {
+    /// An executor whose latents are their means.
+    pub fn new(mode: Mode) -> Self {
+        Compute { mode, auxiliary: Auxiliary::default(), noise: None }
+    }
+
+    /// An executor that learns, with latents sampled by `noise`.
+    pub fn training(noise: Noise) -> Self {
+        Compute { noise: Some(noise), ..Compute::new(Mode::Train) }
+    }
 }
 
 impl Executor for Compute {
@@ -274,10 +365,7 @@ impl Executor for Compute {
     }
 
     fn point_conv(&mut self, layer: &PointConv, x: &Tensor) -> Result<Tensor> {
-        let (c, h, w, n) = x.dims4()?;
-        let cout = layer.bias.elem_count();
-        let y = layer.weight.reshape((cout, c))?.matmul(&x.contiguous()?.reshape((c, h * w * n))?)?;
-        y.broadcast_add(&layer.bias.reshape((cout, 1))?)?.reshape((cout, h, w, n))
+        layer.apply(x)
     }
 
     fn silu(&mut self, x: &Tensor) -> Result<Tensor> {
@@ -301,5 +389,53 @@ impl Executor for Compute {
         let y = layer.weight.matmul(&x.reshape((c, n))?)?;
         let (cout, _) = y.dims2()?;
         y.broadcast_add(&layer.bias.reshape((cout, 1))?)?.reshape((cout, 1, 1, n))
+    }
+    fn norm(&mut self, layer: &Norm, x: &Tensor) -> Result<Tensor> {
+        layer.apply(x, self.mode)
+    }
+
+    fn attention(&mut self, layer: &Attention, [q, k, v]: [&Tensor; 3]) -> Result<Tensor> {
+        let (_, h, w, _) = q.dims4()?;
+        attention([q, k, v], layer.grouping, layer.bias([h, w])?.as_ref())
+    }
+
+    fn concat(&mut self, maps: &[Tensor]) -> Result<Tensor> {
+        Tensor::cat(maps, 0)
+    }
+
+    fn latent(&mut self, layer: &Gaussian, x: &Tensor) -> Result<Tensor> {
+        let mean = layer.mean.apply(x)?;
+        if self.mode == Mode::Evaluate {
+            return Ok(mean);
+        }
+        let log_variance = layer.log_variance.apply(x)?;
+        self.auxiliary.add_divergence(&mean, &log_variance)?;
+        match &mut self.noise {
+            // z = mean + deviation * noise, so that gradients reach both (the paper's section 2.4).
+            Some(noise) => &mean + ((log_variance * 0.5)?.exp()? * noise.like(&mean)?)?,
+            None => Ok(mean),
+        }
+    }
+
+    fn reproduced(&mut self, picture: &Tensor, copy: &Tensor) -> Result<()> {
+        match self.mode {
+            Mode::Train => self.auxiliary.add_reconstruction(picture, copy),
+            Mode::Evaluate => Ok(()),
+        }
+    }
+
+    /// All inputs as one batch, so that batch norm sees in training what its running moments will stand for.
+    fn each<F>(&mut self, inputs: &[Tensor], walk: F) -> Result<Vec<Tensor>>
+    where
+        F: Fn(&mut Self, &Tensor) -> Result<Tensor>,
+    {
+        let y = walk(self, &Tensor::cat(inputs, 3)?)?;
+        let mut first = 0;
+        let mut part = |input: &Tensor| {
+            let n = input.dim(3)?;
+            first += n;
+            y.narrow(3, first - n, n)
+        };
+        inputs.iter().map(&mut part).collect()
     }
 }

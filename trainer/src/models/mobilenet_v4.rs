@@ -1,6 +1,7 @@
 //! MobileNetV4 (Qin et al., arXiv 2404.10518), with the layer names of timm's checkpoints.
 
 use super::layers::{ConvNorm, Executor, Linear};
+use super::universal::UniversalBlock;
 use crate::ops::{Activation, Window};
 use candle_core::{Device, Result};
 use candle_nn::VarBuilder;
@@ -41,6 +42,13 @@ pub enum Block {
         /// Output channels.
         channels: usize,
     },
+    /// Multi-query attention of 4 heads of 64 channels.
+    Attention {
+        /// Stride at which keys and values are made.
+        kv_stride: usize,
+        /// Output channels, as many as come in.
+        channels: usize,
+    },
 }
 
 /// Widths and blocks of one member of the family.
@@ -54,6 +62,8 @@ pub struct Config {
     pub stages: Vec<Vec<Block>>,
     /// Channels between pooling and the logit.
     pub head: usize,
+    /// Whether bottlenecks end in a layer scale, as attention always does.
+    pub layer_scale: bool,
 }
 
 const fn conv(kernel: usize, stride: usize, channels: usize) -> Block {
@@ -91,6 +101,7 @@ impl Config {
                 vec![conv(1, 1, 960)],
             ],
             head: 1280,
+            layer_scale: false,
         }
     }
 
@@ -136,12 +147,62 @@ impl Config {
                 vec![conv(1, 1, 960)],
             ],
             head: 1280,
+            layer_scale: false,
+        }
+    }
+
+    /// MobileNetV4-Hybrid-Medium, 9.79 M parameters with one logit (paper, table 13).
+    pub fn hybrid_medium() -> Self {
+        let attention = |kv_stride, channels| Block::Attention { kv_stride, channels };
+        let stage2 = vec![
+            bottleneck(3, 5, 2, 6, 160),
+            bottleneck(0, 0, 1, 2, 160),
+            bottleneck(3, 3, 1, 4, 160),
+            bottleneck(3, 5, 1, 4, 160),
+            attention(2, 160),
+            bottleneck(3, 3, 1, 4, 160),
+            attention(2, 160),
+            bottleneck(3, 0, 1, 4, 160),
+            attention(2, 160),
+            bottleneck(3, 3, 1, 4, 160),
+            attention(2, 160),
+            bottleneck(3, 0, 1, 4, 160),
+        ];
+        let stage3 = vec![
+            bottleneck(5, 5, 2, 6, 256),
+            bottleneck(5, 5, 1, 4, 256),
+            bottleneck(3, 5, 1, 4, 256),
+            bottleneck(3, 5, 1, 4, 256),
+            bottleneck(0, 0, 1, 2, 256),
+            bottleneck(3, 5, 1, 2, 256),
+            bottleneck(0, 0, 1, 2, 256),
+            bottleneck(0, 0, 1, 4, 256),
+            attention(1, 256),
+            bottleneck(3, 0, 1, 4, 256),
+            attention(1, 256),
+            bottleneck(5, 5, 1, 4, 256),
+            attention(1, 256),
+            bottleneck(5, 0, 1, 4, 256),
+            attention(1, 256),
+            bottleneck(5, 0, 1, 4, 256),
+        ];
+        Config {
+            name: "mobilenetv4-hybrid-medium",
+            stages: vec![
+                vec![Block::Fused { kernel: 3, stride: 2, expand: 4, channels: 48 }],
+                vec![bottleneck(3, 5, 2, 4, 80), bottleneck(3, 3, 1, 2, 80)],
+                stage2,
+                stage3,
+                vec![conv(1, 1, 960)],
+            ],
+            layer_scale: true,
+            ..Self::conv_medium()
         }
     }
 
     /// Every preset.
     pub fn presets() -> Vec<Self> {
-        vec![Self::conv_small(), Self::conv_small_narrow(), Self::conv_medium()]
+        vec![Self::conv_small(), Self::conv_small_narrow(), Self::conv_medium(), Self::hybrid_medium()]
     }
 }
 
@@ -167,7 +228,7 @@ impl MobileNetV4 {
         for (stage, rows) in config.stages.iter().enumerate() {
             for (index, row) in rows.iter().enumerate() {
                 let vb = vb.pp(format!("blocks.{stage}.{index}"));
-                let block = UniversalBlock::new(&vb, channels, *row)?;
+                let block = UniversalBlock::new(&vb, channels, *row, config)?;
                 channels = block.channels_out();
                 blocks.push(block);
             }
@@ -196,110 +257,5 @@ impl MobileNetV4 {
         let pooled = executor.global_average_pool(&x)?;
         let embedding = executor.conv_norm(&self.conv_head, &pooled)?;
         executor.linear(&self.classifier, &embedding)
-    }
-}
-
-/// One row of the table, built.
-#[derive(Debug, Clone)]
-enum UniversalBlock {
-    Conv(ConvNorm),
-    Fused(Box<Fused>),
-    Bottleneck(Box<Bottleneck>),
-}
-
-#[derive(Debug, Clone)]
-struct Fused {
-    conv_exp: ConvNorm,
-    conv_pwl: ConvNorm,
-    residual: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Bottleneck {
-    dw_start: Option<ConvNorm>,
-    pw_exp: ConvNorm,
-    dw_mid: Option<ConvNorm>,
-    pw_proj: ConvNorm,
-    residual: bool,
-}
-
-impl UniversalBlock {
-    fn new(vb: &VarBuilder, cin: usize, block: Block) -> Result<Self> {
-        match block {
-            Block::Conv { kernel, stride, channels } => {
-                let window = Window::same(kernel, stride);
-                ConvNorm::dense(vb, ["conv", "bn1"], [cin, channels], window, Activation::Relu)
-                    .map(Self::Conv)
-            }
-            Block::Fused { kernel, stride, expand, channels } => {
-                let wide = cin * expand;
-                let (window, point) = (Window::same(kernel, stride), Window::same(1, 1));
-                let (relu, identity) = (Activation::Relu, Activation::Identity);
-                Ok(Self::Fused(Box::new(Fused {
-                    conv_exp: ConvNorm::dense(vb, ["conv_exp", "bn1"], [cin, wide], window, relu)?,
-                    conv_pwl: ConvNorm::dense(vb, ["conv_pwl", "bn2"], [wide, channels], point, identity)?,
-                    residual: stride == 1 && cin == channels,
-                })))
-            }
-            Block::Bottleneck { start, middle, stride, expand, channels } => {
-                let wide = cin * expand;
-                let start_stride = if middle.is_some() { 1 } else { stride };
-                let point = Window::same(1, 1);
-                let depthwise = |name: &str, kernel: Option<usize>, channels, stride, activation| {
-                    let names = [&format!("{name}.conv")[..], &format!("{name}.bn")];
-                    kernel
-                        .map(|k| {
-                            ConvNorm::depthwise(vb, names, channels, Window::same(k, stride), activation)
-                        })
-                        .transpose()
-                };
-                let bottleneck = Bottleneck {
-                    dw_start: depthwise("dw_start", start, cin, start_stride, Activation::Identity)?,
-                    pw_exp: ConvNorm::dense(
-                        vb,
-                        ["pw_exp.conv", "pw_exp.bn"],
-                        [cin, wide],
-                        point,
-                        Activation::Relu,
-                    )?,
-                    dw_mid: depthwise("dw_mid", middle, wide, stride, Activation::Relu)?,
-                    pw_proj: ConvNorm::dense(
-                        vb,
-                        ["pw_proj.conv", "pw_proj.bn"],
-                        [wide, channels],
-                        point,
-                        Activation::Identity,
-                    )?,
-                    residual: stride == 1 && cin == channels,
-                };
-                Ok(Self::Bottleneck(Box::new(bottleneck)))
-            }
-        }
-    }
-
-    fn channels_out(&self) -> usize {
-        match self {
-            Self::Conv(conv) => conv.channels_out(),
-            Self::Fused(fused) => fused.conv_pwl.channels_out(),
-            Self::Bottleneck(bottleneck) => bottleneck.pw_proj.channels_out(),
-        }
-    }
-
-    fn run<E: Executor>(&self, executor: &mut E, x: &E::Value) -> Result<E::Value> {
-        let (layers, residual) = match self {
-            Self::Conv(conv) => ([Some(conv), None, None, None], false),
-            Self::Fused(block) => {
-                ([Some(&block.conv_exp), Some(&block.conv_pwl), None, None], block.residual)
-            }
-            Self::Bottleneck(block) => (
-                [block.dw_start.as_ref(), Some(&block.pw_exp), block.dw_mid.as_ref(), Some(&block.pw_proj)],
-                block.residual,
-            ),
-        };
-        let mut y = x.clone();
-        for layer in layers.into_iter().flatten() {
-            y = executor.conv_norm(layer, &y)?;
-        }
-        if residual { executor.add(&y, x) } else { Ok(y) }
     }
 }

@@ -5,13 +5,27 @@
 //! that what is exported cannot differ from what was trained.
 
 mod layers;
+mod norm;
+mod point_conv;
+mod attention;
+mod gaussian;
+mod auxiliary;
+mod universal;
+mod mobile_attention;
 mod mobilenet_v4;
 mod efficientnet_v2;
+mod genconvit;
 mod model;
 mod weights;
 
+pub use attention::Attention;
+pub use auxiliary::Auxiliary;
 pub use efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
-pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode, PointConv};
+pub use gaussian::{Gaussian, Noise, NoiseSeed};
+pub use genconvit::{Config as GenConViTConfig, GenConViT, Stage as GenConViTStage};
+pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode};
 pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
-pub use model::Model;
+pub use model::{Lesson, Model};
+pub use norm::Norm;
+pub use point_conv::PointConv;
 pub use weights::{initialise, lock, parameter_count};

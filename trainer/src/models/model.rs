@@ -1,6 +1,9 @@
 //! Any of the networks, by the name of its preset.
 
+use super::auxiliary::Auxiliary;
 use super::efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
+use super::gaussian::{Noise, NoiseSeed};
+use super::genconvit::{Config as GenConViTConfig, GenConViT};
 use super::layers::{Compute, Executor, Mode};
 use super::mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
 use candle_core::{Device, Result, Tensor};
@@ -13,13 +16,26 @@ pub enum Model {
     MobileNetV4(MobileNetV4),
     /// An expert.
     EfficientNetV2(EfficientNetV2),
+    /// Another expert.
+    GenConViT(Box<GenConViT>),
+}
+
+/// What a training step needs of a network.
+#[derive(Debug, Clone)]
+pub struct Lesson {
+    /// `[N]`
+    pub logits: Tensor,
+    /// Terms of the loss that the network brings along.
+    pub auxiliary: Auxiliary,
 }
 
 impl Model {
     /// Names of all presets.
     pub fn presets() -> Vec<&'static str> {
         let filters = MobileNetV4Config::presets().into_iter().map(|config| config.name);
-        filters.chain(EfficientNetV2Config::presets().into_iter().map(|config| config.name)).collect()
+        let experts = EfficientNetV2Config::presets().into_iter().map(|config| config.name);
+        let generative = GenConViTConfig::presets().into_iter().map(|config| config.name);
+        filters.chain(experts).chain(generative).collect()
     }
 
     /// The preset called `name` over the tensors of `vb`; none if there is no such preset.
@@ -33,6 +49,9 @@ impl Model {
         if let Some(config) = EfficientNetV2Config::presets().iter().find(|config| config.name == name) {
             return Ok(Some(Model::EfficientNetV2(EfficientNetV2::new(vb, config)?)));
         }
+        if let Some(config) = GenConViTConfig::presets().iter().find(|config| config.name == name) {
+            return Ok(Some(Model::GenConViT(Box::new(GenConViT::new(vb, config)?))));
+        }
         Ok(None)
     }
 
@@ -44,6 +63,7 @@ impl Model {
         match self {
             Model::MobileNetV4(network) => network.run(executor, picture),
             Model::EfficientNetV2(network) => network.run(executor, picture),
+            Model::GenConViT(network) => network.run(executor, picture),
         }
     }
 
@@ -52,6 +72,7 @@ impl Model {
         match self {
             Model::MobileNetV4(network) => network.device(),
             Model::EfficientNetV2(network) => network.device(),
+            Model::GenConViT(network) => network.device(),
         }
     }
 
@@ -61,14 +82,30 @@ impl Model {
     /// If the shape is another.
     pub fn forward_t(&self, pictures: &Tensor, train: bool) -> Result<Tensor> {
         let mode = if train { Mode::Train } else { Mode::Evaluate };
+        self.forward(&mut Compute::new(mode), pictures)
+    }
+
+    /// Logits of normalised RGB `pictures` `[N, 3, H, W]` in training, and the network's own terms of the loss; `noise`
+    /// names what a variational latent draws.
+    ///
+    /// # Errors
+    /// If the shape is another.
+    pub fn learn(&self, pictures: &Tensor, noise: NoiseSeed) -> Result<Lesson> {
+        let mut executor = Compute::training(Noise::new(noise));
+        let logits = self.forward(&mut executor, pictures)?;
+        Ok(Lesson { logits, auxiliary: executor.auxiliary })
+    }
+
+    fn forward(&self, executor: &mut Compute, pictures: &Tensor) -> Result<Tensor> {
         let maps = pictures.to_device(self.device())?.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
-        self.run(&mut Compute { mode }, &maps)?.flatten_all()
+        self.run(executor, &maps)?.flatten_all()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loss::{LossWeights, total_loss};
     use crate::models::initialise;
     use candle_core::DType;
     use candle_nn::VarMap;
@@ -86,7 +123,9 @@ mod tests {
         for name in Model::presets() {
             let (variables, network) = network(name)?;
             let pictures = Tensor::randn(0f32, 1.0, (4, 3, 64, 64), &Device::Cpu)?;
-            let grads = network.forward_t(&pictures, true)?.sqr()?.sum_all()?.backward()?;
+            let lesson = network.learn(&pictures, NoiseSeed::default())?;
+            let error = lesson.logits.sqr()?.sum_all()?;
+            let grads = total_loss(error, &lesson.auxiliary, LossWeights::default())?.backward()?;
             let variables = variables.data().lock().unwrap();
             for (variable_name, variable) in variables.iter() {
                 let running = variable_name.contains("running_");

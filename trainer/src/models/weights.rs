@@ -8,8 +8,12 @@ use rand_distr::{Distribution, Normal};
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
+/// First value of layer scales (timm's for MobileNetV4).
+const LAYER_SCALE: f64 = 1e-5;
+
 /// Sets every variable: convolutions to normal values of deviation `sqrt(2 / fan_out)` (He et al.,
-/// arXiv 1502.01852, as timm does), linear layers to deviation 0.01, batch norms to the identity.
+/// arXiv 1502.01852, as timm does), linear layers and position biases to
+/// deviation 0.01, layer scales to 1e-5, batch norms to the identity.
 ///
 /// # Errors
 /// None but candle's own.
@@ -26,6 +30,10 @@ pub fn initialise(variables: &VarMap, seed: u64) -> Result<()> {
             [cout, _, k, _] => (2.0 / (cout * k * k) as f32).sqrt(),
             [_, _] => 0.01,
             _ => {
+                if name.ends_with("layer_scale.gamma") {
+                    variable.set(&(variable.ones_like()? * LAYER_SCALE)?)?;
+                    continue;
+                }
                 let one = name.ends_with("running_var") || name.ends_with(".weight");
                 variable.set(&if one { variable.ones_like()? } else { variable.zeros_like()? })?;
                 continue;

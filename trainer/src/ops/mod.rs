@@ -4,6 +4,7 @@
 //! matrix product over all images, every depthwise tap one multiply-add over `N` contiguous values,
 //! and every batch-norm channel one contiguous row, whatever the map's size.
 
+mod attention;
 mod batch_norm;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -11,11 +12,18 @@ mod depthwise;
 mod gate;
 mod im2col;
 mod silu;
+mod softmax;
+mod tokens;
+mod transposed;
 
+pub use attention::{Grouping, attention};
 pub use batch_norm::{Activation, Moments, batch_norm_eval, batch_norm_train};
 pub use depthwise::depthwise_conv;
 pub use gate::{gate, mean_of_map};
 pub use im2col::im2col;
+pub use softmax::softmax;
+pub use tokens::{Partition, from_tokens, to_tokens};
+pub use transposed::transposed_conv;
 
 use candle_core::{CpuStorage, Layout, Result, bail};
 
@@ -49,6 +57,11 @@ impl Window {
     /// A window with [`Padding::Tensorflow`]. It differs from [`Window::same`] at a stride above 1 only.
     pub fn tensorflow_same(kernel: usize, stride: usize) -> Self {
         Window { kernel, stride, padding: Padding::Tensorflow }
+    }
+
+    /// A window that meets each input once: stride and kernel are one, nothing is padded.
+    pub fn patches(kernel: usize) -> Self {
+        Window { kernel, stride: kernel, padding: Padding::Even(0) }
     }
 
     /// Outputs along an axis of `input` values.
