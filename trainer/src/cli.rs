@@ -53,8 +53,10 @@ enum Command {
     /// Turn published weights into a checkpoint that `train` begins at.
     #[command(
         after_help = "FILE is a safetensors file of timm's mobilenetv4_conv_small or _medium, or tf_efficientnetv2_b0 to \
-        _b3. A run begins at the checkpoint with `initial = \"CHECKPOINT\"` in its configuration.\n\nExample:\n  \
-        aware import --network efficientnetv2-b0 --weights model.safetensors --output runs/b0.safetensors"
+        _b3. A run begins at the checkpoint with `initial = \"CHECKPOINT\"` in its configuration. Its pictures are \
+        normalised by ImageNet's mean and deviation; a few of timm's weights (tf_efficientnetv2_b3.in21k and \
+        .in21k_ft_in1k, mobilenetv4_conv_small.e3600_r256_in1k) were trained with 0.5 and 0.5, and begin worse.\n\n\
+        Example:\n  aware import --network efficientnetv2-b0 --weights model.safetensors --output runs/b0.safetensors"
     )]
     Import(ImportArgs),
     /// Train a network on a manifest.

@@ -3,9 +3,9 @@
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
-/// Largest header, in bytes; a network here needs 0.1 MB.
+/// Largest header, in bytes; EfficientNetV2-B3 alone needs 55,280.
 pub const MAX_HEADER_BYTES: u64 = 1 << 20;
-/// Most tensors; a checkpoint here holds 2,500.
+/// Most tensors; a checkpoint of EfficientNetV2-B3 with optimiser and average holds 1,802.
 pub const MAX_TENSORS: usize = 4096;
 
 /// Why tensors are refused.

@@ -181,3 +181,19 @@ fn scores_are_evaluated_and_compared() {
     assert!(message.contains("scores.csv") && message.contains("line 2"), "{message}");
     assert_eq!(aware(&["evaluate"]).status.code(), Some(2));
 }
+
+/// In a build with CUDA it depends on the machine whether there is a GPU; `device.rs` tests what is said then.
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn t06_cuda_that_is_not_there_is_an_error_and_never_the_processor() {
+    let folder = common::folder("no-cuda");
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/first.toml");
+    let run = folder.join("run");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aware"));
+    command.args(["train", "--device", "cuda", "--config"]).arg(config).arg("--output").arg(&run);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("without CUDA") && text.contains("--device cpu"), "{text}");
+    assert!(!run.exists());
+}
