@@ -7,7 +7,7 @@ Bombs that would be large files are made by the test itself.
 import json
 
 import numpy as np
-from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto, ValueInfoProto, helper
+from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from golden_graphs import INPUT, OUTPUT, clear, constant, formula, model, node, value
 
@@ -97,13 +97,13 @@ def graphs():
         "made_twice": (model([node("Relu", "x", "y"), node("Relu", "x", "y")]), "Graph", "made twice"),
         "input_made_again": (model([node("Relu", "x", "x")], output="x"), "Graph", "made twice"),
         "constant_made_again": (model([node("Relu", "x", "y")], [constant("y", [1.0])]), "Graph", "made twice"),
-        "value_without_name": (model([node("Relu", "x", ""), node("Relu", "x", "y")]), "Graph", "no name"),
-        "two_results": (model([two]), "Node", "one output"),
-        "no_result": (model([none]), "Node", "one output"),
-        "no_input": (inputs(), "Graph", "one input"),
-        "two_inputs": (inputs(value(INPUT, (1, 3, 4, 4)), value("z", (1, 3, 4, 4))), "Graph", "one input"),
-        "no_output": (outputs(), "Graph", "one output"),
-        "two_outputs": (outputs("y", "x"), "Graph", "one output"),
+        "value_without_name": (model([node("Relu", "x", ""), node("Relu", "x", "y")]), "Node", "0 outputs"),
+        "two_results": (model([two]), "Node", "2 outputs"),
+        "no_result": (model([none]), "Node", "0 outputs"),
+        "no_input": (inputs(), "Graph", "0 inputs"),
+        "inputs_without_end": (inputs(*(value(f"x{i}", (1,)) for i in range(65))), "Graph", "65 inputs"),
+        "no_output": (outputs(), "Graph", "0 outputs"),
+        "outputs_without_end": (outputs(*(["y"] * 65)), "Graph", "65 outputs"),
         "output_unknown": (outputs("z"), "Graph", "nothing makes its output"),
         "output_is_the_input": (outputs("x"), "Graph", "not made by a node"),
         "no_nodes": (model([]), "Graph", "nothing makes its output"),
@@ -114,8 +114,7 @@ def graphs():
         "input_negative": (relu(input_shape=(1, 3, -4, 4)), "Graph", "known positive extents"),
         "input_of_zero": (relu(input_shape=(1, 3, 0, 4)), "Graph", "known positive extents"),
         "input_huge": (relu(input_shape=(1, 3, 2**40, 2**40)), "Graph", "input"),
-        "input_of_two_pictures": (relu(input_shape=(2, 3, 4, 4)), "Graph", "[1, C, H, W]"),
-        "input_of_rank_3": (relu(input_shape=(1, 3, 4)), "Graph", "[1, C, H, W]"),
+        "input_of_rank_9": (relu(input_shape=(1,) * 9), "Node", "axes"),
     }
 
 
@@ -149,7 +148,11 @@ def constants():
         "dims_above_the_limit": (one(dims=[2**27], raw_data=zeros), "Constant", "elements"),
         "external_data": (model([node("Relu", "x", "y")], [external]), "Constant", "another file"),
         "external_data_beside_raw": (model([node("Relu", "x", "y")], [only_listed]), "Constant", "another file"),
-        "constant_of_int8": (one(dims=[4], data_type=TensorProto.INT8, raw_data=bytes(4)), "Constant", "type 3"),
+        "constant_of_int8_too_long": (one(dims=[4], data_type=TensorProto.INT8, raw_data=bytes(5)), "Constant", "4 bytes"),
+        "constant_of_int4_too_short": (one(dims=[5], data_type=TensorProto.INT4, raw_data=bytes(2)), "Constant", "3 bytes"),
+        "constant_of_uint8_above_its_type": (
+            one(dims=[1], data_type=TensorProto.UINT8, int32_data=[256]), "Constant", "does not fit its type",
+        ),
         "constant_of_float16": (one(dims=[2], data_type=TensorProto.FLOAT16, raw_data=bytes(4)), "Constant", "type 10"),
         "constant_of_unknown_type": (one(dims=[2], data_type=-7, raw_data=bytes(8)), "Constant", "type -7"),
         "constant_of_nan": (one(dims=[2], raw_data=not_a_number), "Constant", "finite"),
@@ -167,7 +170,7 @@ def operators():
     subgraph = AttributeProto(name="body", type=AttributeProto.GRAPH, g=inner)
     subgraphs = AttributeProto(name="bodies", type=AttributeProto.GRAPHS, graphs=[inner, GraphProto(name="empty")])
     return {
-        "unknown_operator": (model([node("Softmax", "x", "y")]), "Operator", "Softmax"),
+        "unknown_operator": (model([node("LRN", "x", "y")]), "Operator", "LRN"),
         "operator_without_name": (model([node("", "x", "y")]), "Operator", "not supported"),
         "control_flow": (attribute("If", "x", subgraph), "Operator", "If"),
         "other_domain": (model([node("Relu", "x", "y", domain="com.example")]), "Operator", "com.example.Relu"),
@@ -177,17 +180,116 @@ def operators():
         "relu_of_two": (model([node("Relu", "x x", "y")]), "Node", "inputs"),
         "add_of_one": (model([node("Add", "x", "y")]), "Node", "inputs"),
         "add_of_other_shapes": (
-            model([node("GlobalAveragePool", "x", "p"), node("Add", "x p", "y")]), "Node", "equal shapes",
+            model([node("Add", "x c", "y")], [constant("c", formula(2, 1, 1))]), "Node", "do not fit each other",
         ),
-        "add_of_a_constant": (
-            model([node("Add", "x c", "y")], [constant("c", formula(1, 3, 4, 4))]), "Node", "constant",
+        "relu_of_integers": (
+            model([node("Relu", "c", "y")], [numpy_helper.from_array(np.ones(3, np.int64), "c")]), "Node", "I64",
         ),
-        "relu_of_a_constant": (model([node("Relu", "c", "y")], [constant("c", formula(1, 3, 4, 4))]), "Node", "constant"),
+        **moves(),
+        **quantised(),
+        **trees(),
         "clip_by_a_value": (model([node("Clip", "x x", "y")]), "Node", "bounds"),
         "clip_by_a_list": (model([node("Clip", "x c", "y")], [constant("c", [0.0, 1.0])]), "Node", "bounds"),
         "pool_of_a_list": (
             model([node("Flatten", "x", "f"), node("GlobalAveragePool", "f", "y")]), "Node", "[N, C, H, W]",
         ),
+    }
+
+
+def moves():
+    """Shapes that do not fit, most of them by numbers that overflow somewhere."""
+    indices = lambda name, *values: numpy_helper.from_array(np.array(values, np.int64), name)
+    reshape = lambda *shape: model([node("Reshape", "x s", "y")], [indices("s", *shape)])
+    part = lambda **given: model(
+        [node("Slice", "x s e a p", "y")],
+        [indices(k, given.get(k, d)) for k, d in {"s": 0, "e": 2, "a": 1, "p": 1}.items()],
+    )
+    scales = lambda *values: model([node("Resize", "x  s", "y", mode="nearest")], [constant("s", values)])
+    pads = lambda *values: model([node("Pad", "x p", "y")], [indices("p", *values)])
+    return {
+        "reshape_does_not_fit": (reshape(7, 7), "Node", "does not fit"),
+        "reshape_overflows": (reshape(2**32, 2**32, -1), "Node", "not supported"),
+        "reshape_of_two_rests": (reshape(-1, -1), "Node", "does not fit"),
+        "reshape_to_negative": (reshape(-3, 16), "Node", "not supported"),
+        "reshape_by_a_value": (model([node("Reshape", "x x", "y")]), "Node", "must be a constant"),
+        "transpose_of_missing_axes": (model([node("Transpose", "x", "y", perm=[0, 1, 1, 3])]), "Node", "no order"),
+        "slice_of_nothing": (part(s=2, e=2), "Node", "empty"),
+        "slice_backwards": (part(p=-1), "Node", "steps"),
+        "slice_by_huge_steps": (part(p=2**62, a=9), "Node", "axis"),
+        "concat_does_not_fit": (
+            model([node("GlobalAveragePool", "x", "p"), node("Concat", "x p", "y", axis=1)]), "Node", "do not fit",
+        ),
+        "split_does_not_fit": (model([node("Split", "x", "y", axis=1, split=[2])], opset=11), "Node", "make up"),
+        "resize_huge": (scales(1, 1, 1e30, 1), "Node", "elements"),
+        "resize_to_nothing": (scales(1, 1, 0.01, 1), "Node", "empty"),
+        "resize_of_channels": (scales(1, 2, 1, 1), "Node", "scales"),
+        "pad_huge": (pads(0, 0, 2**40, 0, 0, 0, 0, 0), "Node", "elements"),
+        "pad_negative": (pads(0, 0, -1, 0, 0, 0, 0, 0), "Node", "negative"),
+        "pool_of_pads_alone": (
+            model([node("MaxPool", "x", "y", kernel_shape=[2, 2], pads=[2, 2, 2, 2])]), "Node", "not supported",
+        ),
+        "matmul_does_not_fit": (
+            model([node("MatMul", "x w", "y")], [constant("w", formula(5, 2))]), "Node", "do not fit",
+        ),
+        "mean_of_a_missing_axis": (model([node("ReduceMean", "x", "y", axes=[4])]), "Node", "axis 4"),
+    }
+
+
+def quantised():
+    """Scales and zero points that mean nothing."""
+    scale = lambda *values: constant("s", values[0] if len(values) == 1 else values)
+    zero = lambda value, kind=np.uint8: numpy_helper.from_array(np.asarray(value, kind), "z")
+    there_and_back = [node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z", "y")]
+    both = lambda s, z: model(there_and_back, [s, z])
+    bytes_out = model([node("QuantizeLinear", "x s z", "y")], [scale(0.1), zero(0)])
+    weights = numpy_helper.from_array(np.zeros((4, 3, 1, 1), np.int8), "w8")
+    dequantised = [node("DequantizeLinear", "w8 s z", "w", axis=0), node("Conv", "x w", "y")]
+    return {
+        "scale_of_zero": (both(scale(0.0), zero(0)), "Node", "positive finite"),
+        "scale_negative": (both(scale(-0.1), zero(0)), "Node", "positive finite"),
+        "scale_of_two_kinds": (model(there_and_back, [scale(0.1), zero(0, np.int32)]), "Node", "supported"),
+        "scale_by_a_value": (model([node("QuantizeLinear", "x x", "q"), node("Relu", "q", "y")]), "Node", "constant"),
+        "scales_of_maps": (
+            model(there_and_back, [scale(0.1, 0.2, 0.3), zero([0, 0, 0])]), "Node", "one scale",
+        ),
+        "scales_that_do_not_fit": (
+            model(dequantised, [weights, scale(0.1, 0.2, 0.3), zero([0, 0, 0], np.int8)]), "Node", "3 scales",
+        ),
+        "zero_points_that_do_not_fit": (
+            model(dequantised, [weights, scale(0.1, 0.2, 0.3, 0.4), zero([0, 0], np.int8)]), "Node", "2 zero points",
+        ),
+        "zero_point_of_floats": (both(scale(0.1), constant("z", 0.0)), "Node", "float"),
+        "output_of_bytes": (bytes_out, "Node", "not of floats"),
+    }
+
+
+def trees():
+    """Ensembles whose lists do not fit each other or whose branches lead in circles."""
+
+    def ensemble(**changes):
+        lists = {
+            "nodes_treeids": [0, 0, 0], "nodes_nodeids": [0, 1, 2], "nodes_featureids": [1, 0, 0],
+            "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [0.5, 0.0, 0.0],
+            "nodes_truenodeids": [1, 0, 0], "nodes_falsenodeids": [2, 0, 0],
+            "class_treeids": [0, 0], "class_nodeids": [1, 2], "class_ids": [0, 0], "class_weights": [-1.0, 1.0],
+            "classlabels_int64s": [0, 1], "post_transform": "LOGISTIC",
+        }
+        made = helper.make_node("TreeEnsembleClassifier", ["x"], ["label", "y"], name="trees", domain="ai.onnx.ml")
+        made.attribute.extend(helper.make_attribute(k, v) for k, v in {**lists, **changes}.items())
+        spoiled = model([made], input_shape=(1, 3))
+        spoiled.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+        return spoiled
+
+    return {
+        "trees_in_a_circle": (ensemble(nodes_truenodeids=[0, 0, 0]), "Node", "roots"),
+        "trees_of_one_child_twice": (ensemble(nodes_falsenodeids=[1, 0, 0]), "Node", "of its own"),
+        "trees_of_a_missing_child": (ensemble(nodes_truenodeids=[7, 0, 0]), "Node", "child 7"),
+        "trees_of_short_lists": (ensemble(nodes_values=[0.5]), "Node", "not 3 entries"),
+        "trees_of_unknown_modes": (ensemble(nodes_modes=["BRANCH_MEMBER", "LEAF", "LEAF"]), "Node", "mode"),
+        "trees_of_features_that_are_not_there": (ensemble(nodes_featureids=[3, 0, 0]), "Node", "features"),
+        "trees_of_a_negative_feature": (ensemble(nodes_featureids=[-1, 0, 0]), "Node", "out of range"),
+        "trees_with_weights_on_branches": (ensemble(class_nodeids=[0, 2]), "Node", "no leaf"),
+        "trees_of_three_classes": (ensemble(classlabels_int64s=[0, 1, 2]), "Node", "two classes"),
     }
 
 
@@ -215,8 +317,6 @@ def convolutions():
         "conv_group_negative": (conv(group=-3), "Node", "group"),
         "conv_group_huge": (conv(group=2**62), "Node", "groups"),
         "conv_groups_that_do_not_fit": (conv(group=2), "Node", "groups"),
-        "conv_grouped": (conv((4, 2, 1, 1), input_shape=(1, 4, 4, 4), group=2), "Node", "depthwise"),
-        "conv_depthwise_multiplied": (conv((8, 1, 1, 1), 8, (1, 4, 4, 4), group=4), "Node", "depthwise"),
         "conv_other_channels": (conv((4, 5, 3, 3)), "Node", "channels"),
         "conv_bias_wrong": (conv(bias=5), "Node", "bias"),
         "conv_weight_of_rank_3": (conv((4, 3, 3)), "Node", "rank-4"),
@@ -250,7 +350,7 @@ def heads():
             ),
             "Node", "must be constants",
         ),
-        "flatten_axis_2": (model([node("Flatten", "x", "y", axis=2)]), "Node", "axis"),
+        "flatten_axis_5": (model([node("Flatten", "x", "y", axis=5)]), "Node", "axis"),
     }
 
 

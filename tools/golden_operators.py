@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnxruntime
+from onnx import helper, numpy_helper
 
 from golden_graphs import INPUT, OUTPUT, clear, constant, formula, model, node, save, value
 
@@ -38,7 +39,219 @@ def numbers(values):
 
 
 def cases():
-    return {**convolutions(), **depthwise(), **element_wise(), **residuals(), **heads(), **files(), **networks()}
+    groups = [
+        convolutions(), depthwise(), element_wise(), residuals(), heads(), files(), networks(), functions(), maps(),
+        moves(), products(), trees(),
+    ]
+    return {name: made for group in groups for name, made in group.items()}
+
+
+def indices(name, *values):
+    return numpy_helper.from_array(np.array(values, np.int64), name)
+
+
+def functions():
+    """Functions of one and of two elements, over shapes that broadcast."""
+    one = lambda op, **attributes: model([node(op, "x", "y", **attributes)], (), (1, 3, 4, 5))
+    two = lambda op, *shape: model(
+        [node(op, "x c", "y")], [constant("c", np.abs(formula(*shape, seed=3)) + 0.5)], (1, 3, 4, 5)
+    )
+    turned = lambda op, *shape: model(
+        [node("Abs", "x", "p"), node("Add", "p half", "d"), node(op, "c d", "y")],
+        [constant("c", formula(*shape, seed=3)), constant("half", 0.5)], (1, 3, 4, 5),
+    )
+    gate = [
+        node("GlobalAveragePool", "x", "p"), node("Sigmoid", "p", "g"), node("Mul", "x g", "y"),
+    ]
+    conv_a, weights = conv("a", INPUT, (5, 3, 1, 1))
+    names = "Sigmoid Tanh Erf Exp Neg Abs LeakyRelu".split()
+    return {
+        **{f"function_{name.lower()}": one(name) for name in names},
+        "function_hard_swish": model([node("HardSwish", "x", "y")], opset=14),
+        "function_hard_sigmoid": one("HardSigmoid", alpha=0.3, beta=0.4),
+        "function_sqrt_of_abs": model([node("Abs", "x", "a"), node("Sqrt", "a", "y")]),
+        "function_reciprocal": model(
+            [node("Exp", "x", "a"), node("Reciprocal", "a", "y")],
+        ),
+        "function_gelu": model([node("Gelu", "x", "y")], opset=20, ir_version=9),
+        "function_identity": model([node("Identity", "x", "a"), node("Relu", "a", "y")]),
+        "silu": model([node("Sigmoid", "x", "s"), node("Mul", "x s", "y")]),
+        "silu_of_conv": model([conv_a, node("Sigmoid", "a", "s"), node("Mul", "a s", "y")], weights),
+        "broadcast_channel": two("Mul", 3, 1, 1),
+        "broadcast_columns": two("Add", 5),
+        "broadcast_scalar": two("Div"),
+        "broadcast_row": two("Sub", 1, 1, 4, 1),
+        "broadcast_whole": two("Add", 1, 3, 4, 5),
+        "broadcast_more_axes": two("Mul", 2, 1, 3, 1, 1),
+        "broadcast_turned": turned("Div", 3, 1, 1),
+        "broadcast_turned_sub": turned("Sub", 4, 1),
+        "gate": model(gate, (), (1, 6, 4, 3)),
+        "batch_norm": model(
+            [node("BatchNormalization", "x g b m v", "y", epsilon=1e-3)],
+            [*(constant(n, formula(3, seed=i)) for i, n in enumerate("gbm")), constant("v", np.array([0.5, 1, 2]))],
+        ),
+        "batch_norm_of_conv": model(
+            [conv_a, node("BatchNormalization", "a g b m v", "y")],
+            [*weights, *(constant(n, formula(5, seed=i)) for i, n in enumerate("gbm")), constant("v", np.full(5, 0.25))],
+        ),
+        "constant_folded": model(
+            [node("Mul", "c c", "d"), node("Add", "d c", "e"), node("Add", "x e", "y")], [constant("c", formula(3, 1, 1))]
+        ),
+        "constant_node": model(
+            [helper.make_node("Constant", [], ["c"], value=constant("v", formula(3, 1, 1))), node("Mul", "x c", "y")]
+        ),
+    }
+
+
+def maps():
+    """Pools, resizes, transposed and grouped convolutions, several pictures."""
+    pool = lambda op, shape=(1, 3, 7, 6), **attributes: model([node(op, "x", "y", **attributes)], (), shape)
+    resize = lambda shape=(1, 2, 3, 4), scales=(1, 1, 2, 2), **attributes: model(
+        [node("Resize", "x  s", "y", **attributes)], [constant("s", scales)], shape
+    )
+
+    def transposed(weight, shape, **attributes):
+        made = [constant("w", formula(*weight, seed=5)), constant("b", formula(weight[1], seed=7))]
+        return model([node("ConvTranspose", "x w b", "y", **attributes)], made, shape)
+
+    pointwise, weights = conv("a", INPUT, (4, 3, 1, 1))
+    return {
+        "max_pool": pool("MaxPool", kernel_shape=[2, 2], strides=[2, 2]),
+        "max_pool_padded": pool("MaxPool", kernel_shape=[3, 3], strides=[2, 1], pads=[1, 1, 1, 1]),
+        "average_pool": pool("AveragePool", kernel_shape=[3, 2], strides=[1, 2]),
+        "average_pool_padded": pool("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        "average_pool_counting_pads": pool(
+            "AveragePool", kernel_shape=[3, 3], pads=[1, 0, 1, 2], count_include_pad=1
+        ),
+        "pool_of_two_pictures": pool("MaxPool", (2, 3, 4, 4), kernel_shape=[2, 2], strides=[2, 2]),
+        "mean_of_two_pictures": pool("GlobalAveragePool", (2, 3, 4, 4)),
+        "resize_nearest": resize(mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        "resize_nearest_default": resize(mode="nearest"),
+        "resize_nearest_down": resize((1, 2, 6, 8), (1, 1, 0.5, 0.5), mode="nearest", nearest_mode="floor"),
+        "resize_linear": resize(mode="linear"),
+        "resize_linear_corners": resize(mode="linear", coordinate_transformation_mode="align_corners"),
+        "resize_linear_down": resize((1, 2, 6, 8), (1, 1, 0.5, 0.75), mode="linear"),
+        "resize_to_sizes": model(
+            [node("Resize", "x   s", "y", mode="linear", coordinate_transformation_mode="pytorch_half_pixel")],
+            [indices("s", 1, 2, 5, 1)], (1, 2, 3, 4),
+        ),
+        "transposed_2x2": transposed((3, 5, 2, 2), (1, 3, 3, 4), strides=[2, 2]),
+        "transposed_3x3": transposed((3, 2, 3, 3), (1, 3, 4, 4), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),
+        "transposed_overlapping": transposed((2, 3, 4, 3), (1, 2, 3, 3), strides=[1, 2]),
+        "transposed_of_two": transposed((3, 4, 2, 2), (2, 3, 2, 2), strides=[2, 2]),
+        "conv_grouped": single((6, 2, 3, 3), (1, 4, 5, 5), group=2, pads=[1, 1, 1, 1]),
+        "conv_depthwise_multiplied": single((8, 1, 3, 3), (1, 4, 5, 5), group=4, pads=[1, 1, 1, 1]),
+        "conv_of_two_pictures": single((5, 3, 3, 3), (2, 3, 4, 5), pads=[1, 1, 1, 1]),
+        "conv_grouped_of_two_pictures": single((4, 2, 1, 1), (2, 4, 3, 3), group=2),
+        "depthwise_of_two_pictures": single((3, 1, 3, 3), (2, 3, 4, 5), group=3, pads=[1, 1, 1, 1]),
+        "conv_weight_computed": model(
+            [node("Mul", "w w", "v"), node("Conv", "x v", "y")], [constant("w", formula(4, 3, 1, 1))]
+        ),
+        "pool_of_conv": model(
+            [pointwise, node("MaxPool", "a", "y", kernel_shape=[2, 2], strides=[2, 2])], weights, (1, 3, 4, 6)
+        ),
+    }
+
+
+def moves():
+    """The same elements in other shapes and orders; behind a convolution, where they lie in another order."""
+    one = lambda op, inputs="x", constants=(), shape=(1, 3, 4, 5), **attributes: model(
+        [node(op, inputs, "y", **attributes)], constants, shape
+    )
+    pointwise, weights = conv("a", INPUT, (4, 3, 1, 1))
+    second, second_weights = conv("branch", INPUT, (2, 3, 1, 1))
+    behind = lambda nodes, constants=(): model([pointwise, *nodes], [*weights, *constants], (1, 3, 4, 5))
+    bounds = [indices("s", 1, 0), indices("e", 3, -1), indices("a", 1, 3), indices("p", 1, 2)]
+    return {
+        "reshape": one("Reshape", "x s", [indices("s", 2, 0, -1)], (2, 3, 4)),
+        "reshape_of_conv": behind([node("Reshape", "a s", "y")], [indices("s", 1, 4, 20)]),
+        "squeeze": one("Squeeze", "x s", [indices("s", 0)]),
+        "unsqueeze": one("Unsqueeze", "x s", [indices("s", 0, 3)], (3, 4)),
+        "flatten_axis_2": one("Flatten", axis=2),
+        "transpose": one("Transpose", perm=[0, 2, 3, 1]),
+        "transpose_reversed": one("Transpose"),
+        "transpose_of_conv": behind([node("Transpose", "a", "y", perm=[0, 2, 3, 1])]),
+        "transpose_of_conv_rows": behind([node("Transpose", "a", "t", perm=[0, 3, 1, 2]), node("Relu", "t", "y")]),
+        "windows": behind(
+            [
+                node("Reshape", "a s", "r"), node("Transpose", "r", "t", perm=[0, 2, 4, 3, 5, 1]),
+                node("Reshape", "t u", "y"),
+            ],
+            [indices("s", 1, 4, 2, 2, 1, 5), indices("u", 2, 10, 4)],
+        ),
+        "slice": one("Slice", "x s e a p", bounds, (1, 3, 4, 6)),
+        "slice_of_conv": behind([node("Slice", "a s e a2 p", "y")], [*bounds[:2], indices("a2", 1, 3), bounds[3]]),
+        "split_second": model(
+            [helper.make_node("Split", ["x"], ["first", "y"], name="split", axis=1)], (), (1, 4, 2, 3)
+        ),
+        "split_sizes": model(
+            [
+                helper.make_node("Split", ["x", "s"], ["first", "second"], name="split", axis=3),
+                node("Concat", "second first", "y", axis=-1),
+            ],
+            [indices("s", 1, 4)], (1, 2, 3, 5),
+        ),
+        "concat_channels": model([pointwise, second, node("Concat", "a branch x", "y", axis=1)], [*weights, *second_weights]),
+        "concat_rows": model([pointwise, node("Concat", "a a", "y", axis=2)], weights),
+        "concat_with_constant": one("Concat", "x c", [constant("c", formula(1, 2, 4, 5))], axis=1),
+        "pad": one("Pad", "x p v", [indices("p", 0, 0, 1, 2, 0, 1, 0, 1), constant("v", -0.5)]),
+        "pad_of_conv": behind([node("Pad", "a p", "y")], [indices("p", 0, 0, 1, 1, 0, 0, 1, 1)]),
+        "mean_of_map": one("ReduceMean", axes=[2, 3]),
+        "mean_of_channels": behind([node("ReduceMean", "a", "y", axes=[1], keepdims=0)]),
+        "mean_of_all": one("ReduceMean", keepdims=0),
+        "softmax": one("Softmax"),
+        "softmax_of_channels": behind([node("Softmax", "a", "y", axis=1)]),
+        "layer_norm": model(
+            [node("LayerNormalization", "x g b", "y", axis=-1, epsilon=1e-3)],
+            [constant("g", formula(5, seed=1)), constant("b", formula(5, seed=2))], (1, 3, 4, 5), opset=17,
+        ),
+        "layer_norm_without_bias": model(
+            [node("LayerNormalization", "x g", "y", axis=2)], [constant("g", formula(4, 5, seed=1))], (1, 3, 4, 5), opset=17,
+        ),
+    }
+
+
+def products():
+    """Matrix products of variables, and attention built of them."""
+    split = [
+        node("Reshape", "x s", "r"), node("Transpose", "r", "q", perm=[0, 2, 1]), node("MatMul", "q r", "scores"),
+        node("Mul", "scores scale", "scaled"), node("Softmax", "scaled", "weights", axis=-1),
+        node("MatMul", "weights q", "y"),
+    ]
+    return {
+        "matmul_constant": model([node("MatMul", "x w", "y")], [constant("w", formula(5, 7))], (1, 3, 4, 5)),
+        "matmul_batched": model([node("MatMul", "x w", "y")], [constant("w", formula(3, 5, 2))], (2, 3, 4, 5)),
+        "matmul_broadcast": model([node("MatMul", "w x", "y")], [constant("w", formula(2, 1, 6, 4))], (1, 3, 4, 5)),
+        "matmul_of_itself": model(
+            [node("Transpose", "x", "t", perm=[0, 1, 3, 2]), node("MatMul", "x t", "y")], (), (1, 3, 4, 5)
+        ),
+        "attention": model(split, [indices("s", 1, 6, 12), constant("scale", 0.25)], (1, 6, 3, 4)),
+    }
+
+
+def trees():
+    """What scikit-learn's boosted trees become, by hand."""
+    lists = {
+        "nodes_treeids": [0, 0, 0, 1, 1, 1, 1, 1], "nodes_nodeids": [0, 1, 2, 0, 1, 2, 3, 4],
+        "nodes_featureids": [1, 0, 0, 0, 2, 0, 0, 0],
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF", "BRANCH_LT", "BRANCH_LEQ", "LEAF", "LEAF", "LEAF"],
+        "nodes_values": [0.25, 0, 0, -0.5, 1.0, 0, 0, 0],
+        "nodes_truenodeids": [1, 0, 0, 1, 3, 0, 0, 0], "nodes_falsenodeids": [2, 0, 0, 2, 4, 0, 0, 0],
+        "class_treeids": [0, 0, 1, 1, 1], "class_nodeids": [1, 2, 2, 3, 4], "class_ids": [0] * 5,
+        "class_weights": [-0.75, 0.5, 0.125, -0.25, 1.5], "classlabels_int64s": [0, 1],
+    }
+
+    def ensemble(**more):
+        made = helper.make_node("TreeEnsembleClassifier", ["x"], ["label", "y"], name="trees", domain="ai.onnx.ml")
+        made.attribute.extend(helper.make_attribute(k, v) for k, v in {**lists, **more}.items())
+        graph = model([made], input_shape=(16, 3))
+        graph.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+        return graph
+
+    return {
+        "trees_logistic": ensemble(post_transform="LOGISTIC", base_values=[0.0625]),
+        "trees_plain": ensemble(post_transform="LOGISTIC"),
+    }
 
 
 def conv(name, inputs, weight, bias=True, **attributes):

@@ -40,6 +40,14 @@ impl Detector {
             );
             return Err(Error::Manifest { detail });
         }
+        let ends = [session.plan().inputs.len(), session.plan().outputs.len()];
+        if ends != [1, 1] {
+            let detail = format!(
+                "{:?} has {} inputs and {} outputs, expected one of each",
+                stage.file, ends[0], ends[1]
+            );
+            return Err(Error::Manifest { detail });
+        }
         if session.output_shape().iter().product::<usize>() != 1 {
             let detail = format!("{:?} gives {:?}, expected one logit", stage.file, session.output_shape());
             return Err(Error::Manifest { detail });

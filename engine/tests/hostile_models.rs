@@ -40,25 +40,35 @@ macro_rules! files {
 
 /// Name and content.
 const FILES: &[(&str, &[u8])] = files![
-    absent_input add_of_a_constant add_of_one add_of_other_shapes clip_by_a_list clip_by_a_value
-    constant_made_again constant_of_float16 constant_of_infinity constant_of_int8 constant_of_nan
-    constant_of_unknown_type control_flow conv_auto_pad conv_bias_wrong conv_depthwise_multiplied
-    conv_dilated conv_group_huge conv_group_negative conv_group_of_zero conv_grouped
-    conv_groups_that_do_not_fit conv_kernel_above_input conv_kernel_of_zero conv_kernel_shape_of_one
-    conv_kernel_shape_wrong conv_no_outputs conv_of_a_list conv_of_one_input conv_other_channels
-    conv_pads_huge conv_pads_negative conv_pads_of_two conv_strides_huge conv_strides_negative
-    conv_strides_of_three conv_strides_of_zero conv_weight_of_rank_3 conv_weight_variable cut_off
-    cycle dims_above_the_limit dims_huge dims_negative dims_overflow_to_the_right_size external_data
-    external_data_beside_raw flatten_axis_2 float_data_too_long gemm_bias_wrong gemm_by_a_value
+    absent_input add_of_one add_of_other_shapes clip_by_a_list clip_by_a_value concat_does_not_fit
+    constant_made_again constant_of_float16 constant_of_infinity constant_of_int4_too_short
+    constant_of_int8_too_long constant_of_nan constant_of_uint8_above_its_type
+    constant_of_unknown_type control_flow conv_auto_pad conv_bias_wrong conv_dilated conv_group_huge
+    conv_group_negative conv_group_of_zero conv_groups_that_do_not_fit conv_kernel_above_input
+    conv_kernel_of_zero conv_kernel_shape_of_one conv_kernel_shape_wrong conv_no_outputs
+    conv_of_a_list conv_of_one_input conv_other_channels conv_pads_huge conv_pads_negative
+    conv_pads_of_two conv_strides_huge conv_strides_negative conv_strides_of_three
+    conv_strides_of_zero conv_weight_of_rank_3 conv_weight_variable cut_off cycle
+    dims_above_the_limit dims_huge dims_negative dims_overflow_to_the_right_size external_data
+    external_data_beside_raw flatten_axis_5 float_data_too_long gemm_bias_wrong gemm_by_a_value
     gemm_data_turned gemm_does_not_fit gemm_of_maps gemm_of_nan gemm_scaled gemm_turned_wrongly
     hours_of_work huge_by_channels huge_by_pads huge_in_sum input_huge input_made_again
-    input_negative input_of_integers input_of_named_extents input_of_rank_3 input_of_two_pictures
-    input_of_zero input_without_type length_beyond_the_end made_twice missing_input name_not_utf8
-    no_data no_graph no_input no_nodes no_output no_result operator_without_name opset_3 opset_99
-    opset_missing opset_negative opset_of_another_domain other_domain output_is_the_input
-    output_unknown own_functions pool_of_a_list raw_data_too_long raw_data_too_short reads_itself
-    relu_of_a_constant relu_of_two sparse_constant subgraph subgraph_list text two_inputs
-    two_outputs two_results unknown_attribute unknown_operator value_without_name
+    input_negative input_of_integers input_of_named_extents input_of_rank_9 input_of_zero
+    input_without_type inputs_without_end length_beyond_the_end made_twice matmul_does_not_fit
+    mean_of_a_missing_axis missing_input name_not_utf8 no_data no_graph no_input no_nodes no_output
+    no_result operator_without_name opset_3 opset_99 opset_missing opset_negative
+    opset_of_another_domain other_domain output_is_the_input output_of_bytes output_unknown
+    outputs_without_end own_functions pad_huge pad_negative pool_of_a_list pool_of_pads_alone
+    raw_data_too_long raw_data_too_short reads_itself relu_of_integers relu_of_two
+    reshape_by_a_value reshape_does_not_fit reshape_of_two_rests reshape_overflows
+    reshape_to_negative resize_huge resize_of_channels resize_to_nothing scale_by_a_value
+    scale_negative scale_of_two_kinds scale_of_zero scales_of_maps scales_that_do_not_fit
+    slice_backwards slice_by_huge_steps slice_of_nothing sparse_constant split_does_not_fit subgraph
+    subgraph_list text transpose_of_missing_axes trees_in_a_circle trees_of_a_missing_child
+    trees_of_a_negative_feature trees_of_features_that_are_not_there trees_of_one_child_twice
+    trees_of_short_lists trees_of_three_classes trees_of_unknown_modes
+    trees_with_weights_on_branches two_results unknown_attribute unknown_operator value_without_name
+    zero_point_of_floats zero_points_that_do_not_fit
 ];
 
 #[test]

@@ -32,22 +32,36 @@ macro_rules! graphs {
 
 /// Name, ONNX file, golden JSON.
 const GRAPHS: &[(&str, &[u8], &str)] = graphs![
-    add add_then_relu add_to_itself clip clip_below clip_low_above_high clip_nothing conv_dense
-    conv_dense_5x5 conv_dense_asymmetric_pads conv_dense_pads_at_the_end conv_dense_strided
-    conv_dense_strided_even conv_dense_unpadded conv_kernel_of_the_map conv_no_attributes
-    conv_one_channel conv_one_pixel conv_patches conv_pointwise conv_pointwise_many
-    conv_pointwise_padded conv_pointwise_strided conv_stride_over_kernel conv_tall_kernel
-    conv_wide_kernel conv_without_bias depthwise_1x1 depthwise_3x3 depthwise_3x3_odd_channels
-    depthwise_3x3_strided depthwise_5x5 depthwise_5x5_strided depthwise_7x7
-    depthwise_asymmetric_pads depthwise_without_bias file_constants_among_inputs
-    file_domain_spelled_out file_float_data file_nodes_shuffled file_opset_11 file_opset_21
-    file_output_read_again flatten_beside_the_map flatten_conv flatten_default_axis flatten_map
-    flatten_pooled flatten_then_relu flatten_twice gemm gemm_defaults_written_out gemm_of_a_map
-    gemm_one_output gemm_transposed gemm_twice network network_of_additions pool pool_one_pixel relu
-    residual_add_relu residual_add_swapped residual_conv_add residual_conv_to_itself
-    residual_depthwise_add_clip residual_read_twice residual_relu_add residual_relu_clip
-    residual_second_branch_later residual_three_in_a_row residual_two_branches
-    residual_unused_reader
+    add add_then_relu add_to_itself attention average_pool average_pool_counting_pads
+    average_pool_padded batch_norm batch_norm_of_conv broadcast_channel broadcast_columns
+    broadcast_more_axes broadcast_row broadcast_scalar broadcast_turned broadcast_turned_sub
+    broadcast_whole clip clip_below clip_low_above_high clip_nothing concat_channels concat_rows
+    concat_with_constant constant_folded constant_node conv_dense conv_dense_5x5
+    conv_dense_asymmetric_pads conv_dense_pads_at_the_end conv_dense_strided conv_dense_strided_even
+    conv_dense_unpadded conv_depthwise_multiplied conv_grouped conv_grouped_of_two_pictures
+    conv_kernel_of_the_map conv_no_attributes conv_of_two_pictures conv_one_channel conv_one_pixel
+    conv_patches conv_pointwise conv_pointwise_many conv_pointwise_padded conv_pointwise_strided
+    conv_stride_over_kernel conv_tall_kernel conv_weight_computed conv_wide_kernel conv_without_bias
+    depthwise_1x1 depthwise_3x3 depthwise_3x3_odd_channels depthwise_3x3_strided depthwise_5x5
+    depthwise_5x5_strided depthwise_7x7 depthwise_asymmetric_pads depthwise_of_two_pictures
+    depthwise_without_bias file_constants_among_inputs file_domain_spelled_out file_float_data
+    file_nodes_shuffled file_opset_11 file_opset_21 file_output_read_again flatten_axis_2
+    flatten_beside_the_map flatten_conv flatten_default_axis flatten_map flatten_pooled
+    flatten_then_relu flatten_twice function_abs function_erf function_exp function_gelu
+    function_hard_sigmoid function_hard_swish function_identity function_leakyrelu function_neg
+    function_reciprocal function_sigmoid function_sqrt_of_abs function_tanh gate gemm
+    gemm_defaults_written_out gemm_of_a_map gemm_one_output gemm_transposed gemm_twice layer_norm
+    layer_norm_without_bias matmul_batched matmul_broadcast matmul_constant matmul_of_itself
+    max_pool max_pool_padded mean_of_all mean_of_channels mean_of_map mean_of_two_pictures network
+    network_of_additions pad pad_of_conv pool pool_of_conv pool_of_two_pictures pool_one_pixel relu
+    reshape reshape_of_conv residual_add_relu residual_add_swapped residual_conv_add
+    residual_conv_to_itself residual_depthwise_add_clip residual_read_twice residual_relu_add
+    residual_relu_clip residual_second_branch_later residual_three_in_a_row residual_two_branches
+    residual_unused_reader resize_linear resize_linear_corners resize_linear_down resize_nearest
+    resize_nearest_default resize_nearest_down resize_to_sizes silu silu_of_conv slice slice_of_conv
+    softmax softmax_of_channels split_second split_sizes squeeze transpose transpose_of_conv
+    transpose_of_conv_rows transpose_reversed transposed_2x2 transposed_3x3 transposed_of_two
+    transposed_overlapping trees_logistic trees_plain unsqueeze windows
 ];
 
 #[test]

@@ -4,7 +4,7 @@ use crate::files::read_limited;
 use crate::yunet::{Canvas, Face};
 use anyhow::{Context, Result, ensure};
 use engine::crop::{CropKind, FaceBox};
-use engine::{Crop, Frame, Session, Tensor};
+use engine::{Crop, Frame, Session};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -85,7 +85,7 @@ impl FaceFinder {
         let mut session = self.session()?;
         let [_, _, height, width] = *session.input_shape() else { unreachable!("checked when loaded") };
         let canvas = Canvas::new(frame, [width, height]);
-        let outputs = run(&mut session, &canvas.input)?;
+        let outputs = session.run_all(&[&canvas.input])?;
         let faces = canvas.faces(&outputs, self.config.threshold)?;
         self.give_back(session);
         Ok(faces)
@@ -131,9 +131,4 @@ impl FaceFinder {
     fn give_back(&self, session: Session) {
         self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(session);
     }
-}
-
-/// The outputs of `session` for `input`, in the order in which the network names them.
-fn run(session: &mut Session, input: &Tensor) -> Result<Vec<Tensor>> {
-    Ok(vec![session.run(input)?.clone()])
 }

@@ -1,7 +1,8 @@
 //! A checked graph: typed operators in topological order over numbered values.
 
+use super::constant::Constant;
 use super::error::ModelError;
-use crate::tensor::Tensor;
+use super::trees::TreeEnsemble;
 use std::collections::HashMap;
 
 /// Number of a value of a graph.
@@ -12,26 +13,146 @@ pub type ValueId = usize;
 pub enum Op {
     /// Two-dimensional convolution: data, weight, bias.
     Conv(ConvAttributes),
-    /// `max(x, 0)`
-    Relu,
-    /// `min(max(x, low), high)`
+    /// Two-dimensional transposed convolution: data, weight `[C_in, C_out / group, KH, KW]`, bias.
+    ConvTranspose {
+        /// Window; its pads are taken off the output.
+        conv: ConvAttributes,
+        /// Rows and columns added below and right.
+        output_padding: [usize; 2],
+    },
+    /// `[N, K]` times a constant `[K, M]`, plus a constant `[M]`.
+    Gemm {
+        /// The constant is `[M, K]`.
+        transpose: bool,
+    },
+    /// Matrix product of the last two axes; the others broadcast.
+    MatMul,
+    /// A function of each element.
+    Unary(Unary),
+    /// A function of two elements; shapes broadcast.
+    Binary(Binary),
+    /// Largest or mean value of each window.
+    Pool(PoolAttributes),
+    /// Mean over height and width.
+    GlobalAveragePool,
+    /// Larger or smaller map.
+    Resize(Resize),
+    /// The same elements in another shape.
+    Reshape(Reshape),
+    /// Axes in another order; all reversed if empty.
+    Transpose(Vec<usize>),
+    /// Parts of some axes.
+    Slice(Vec<SliceAxis>),
+    /// One of the parts that `Split` makes of an axis.
+    Split {
+        /// The axis; negative from the end.
+        axis: i64,
+        /// Which part.
+        part: usize,
+        /// Sizes of all parts; equal if absent.
+        sizes: Option<Vec<usize>>,
+        /// How many parts.
+        parts: usize,
+    },
+    /// Values one behind the other along an axis; negative from the end.
+    Concat(i64),
+    /// A constant around the data: amounts before and after each axis.
+    Pad {
+        /// Before each axis, then after each axis.
+        pads: Vec<usize>,
+        /// What is put there.
+        value: f32,
+    },
+    /// Mean over axes.
+    ReduceMean {
+        /// Negative from the end; all if empty.
+        axes: Vec<i64>,
+        /// The axes stay, with extent 1.
+        keep: bool,
+    },
+    /// `exp(x - max) / sum` along an axis; negative from the end.
+    Softmax(i64),
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the axes from `axis` on.
+    LayerNorm {
+        /// First axis; negative from the end.
+        axis: i64,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` with constants of each channel.
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `saturate(round_half_even(x / scale) + zero_point)`; axis of the scales.
+    Quantize(i64),
+    /// `(q - zero_point) * scale`; axis of the scales.
+    Dequantize(i64),
+    /// Scores of a tree ensemble classifier for rows of features.
+    Trees(Box<TreeEnsemble>),
+}
+
+/// Functions of one element.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Unary {
+    /// `x`
+    Identity,
+    /// `min(max(x, low), high)`; a ReLU has the limits 0 and infinity.
     Clip {
         /// Smallest result.
         low: f32,
         /// Largest result.
         high: f32,
     },
-    /// Sum of two values of one shape.
-    Add,
-    /// Mean over height and width.
-    GlobalAveragePool,
-    /// `[N, ...]` to `[N, product]`.
-    Flatten,
-    /// `[N, K]` times a constant `[K, M]`, plus a constant `[M]`.
-    Gemm {
-        /// The constant is `[M, K]`.
-        transpose: bool,
+    /// `x` or, below 0, `slope * x`
+    LeakyRelu(f32),
+    /// `max(0, min(1, alpha * x + beta))`
+    HardSigmoid {
+        /// Factor.
+        alpha: f32,
+        /// Summand.
+        beta: f32,
     },
+    /// `x * hard_sigmoid(x)` with 1/6 and 1/2
+    HardSwish,
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+    /// `x * sigmoid(x)`
+    Silu,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `x / 2 * (1 + erf(x / sqrt(2)))`
+    Gelu,
+    /// Error function.
+    Erf,
+    /// Exponential function.
+    Exp,
+    /// Square root.
+    Sqrt,
+    /// `1 / x`
+    Reciprocal,
+    /// `-x`
+    Neg,
+    /// Absolute value.
+    Abs,
+}
+
+impl Unary {
+    /// `max(x, 0)`
+    pub const RELU: Unary = Unary::Clip { low: 0.0, high: f32::INFINITY };
+}
+
+/// Functions of two elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// `a + b`
+    Add,
+    /// `a - b`
+    Sub,
+    /// `a * b`
+    Mul,
+    /// `a / b`
+    Div,
 }
 
 /// Attributes of a convolution; dilation is 1.
@@ -39,12 +160,106 @@ pub enum Op {
 pub struct ConvAttributes {
     /// Groups of channels.
     pub group: usize,
-    /// Height and width of the kernel.
+    /// Height and width of the kernel; zeros if the weight tells.
     pub kernel: [usize; 2],
     /// Step down and right.
     pub strides: [usize; 2],
     /// Zeros above, left, below, right.
     pub pads: [usize; 4],
+}
+
+/// Attributes of a pooling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolAttributes {
+    /// What is made of a window.
+    pub kind: PoolKind,
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Step down and right.
+    pub strides: [usize; 2],
+    /// Around the map: above, left, below, right.
+    pub pads: [usize; 4],
+}
+
+/// What is made of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The largest value.
+    Max,
+    /// The mean of the values inside the map.
+    Average,
+    /// The sum of the values inside the map over the size of the window.
+    AverageWithPads,
+}
+
+/// Another size of a map; the number of images and channels stays.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resize {
+    /// How values between pixels are made.
+    pub mode: ResizeMode,
+    /// Where the pixels of the result lie.
+    pub coordinates: Coordinates,
+    /// Factor of each of four axes, or sizes.
+    pub target: ResizeTarget,
+}
+
+/// How values between pixels are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResizeMode {
+    /// The pixel at `floor`.
+    NearestFloor,
+    /// The nearest pixel, the lower one at the middle.
+    NearestPreferFloor,
+    /// Between the four pixels around.
+    Linear,
+}
+
+/// Where output pixel `i` lies in the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coordinates {
+    /// `(i + 0.5) / scale - 0.5`
+    HalfPixel,
+    /// `i / scale`
+    Asymmetric,
+    /// `i * (input - 1) / (output - 1)`
+    AlignCorners,
+    /// As `HalfPixel`, but 0 for an output of one pixel.
+    PytorchHalfPixel,
+}
+
+/// How the size is said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResizeTarget {
+    /// Output over input, for height and width.
+    Scales([f32; 2]),
+    /// Height and width.
+    Sizes([usize; 2]),
+}
+
+/// How a new shape is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reshape {
+    /// The extents; 0 keeps the input's, one -1 takes the rest.
+    To(Vec<i64>),
+    /// Two axes: those before `axis`, and the others.
+    Flatten(i64),
+    /// Without these axes of extent 1; without all of them if empty.
+    Squeeze(Vec<i64>),
+    /// With more axes of extent 1 at these places of the result.
+    Unsqueeze(Vec<i64>),
+}
+
+/// A part of one axis, as `Slice` says it: negative indices from the end, clamped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SliceAxis {
+    /// The axis.
+    pub axis: i64,
+    /// First index.
+    pub start: i64,
+    /// Index behind the last one.
+    pub end: i64,
+    /// Step; positive.
+    pub step: i64,
 }
 
 /// One operator with its values.
@@ -67,21 +282,39 @@ impl Node {
     }
 }
 
-/// A checked graph with one input and one output.
+/// A value that a run is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Its name in the file.
+    pub name: String,
+    /// Its number.
+    pub value: ValueId,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+/// A value that a run returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its name in the file.
+    pub name: String,
+    /// Its number.
+    pub value: ValueId,
+}
+
+/// A checked graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     /// Nodes; each reads only what stands before it.
     pub nodes: Vec<Node>,
     /// Values that are known at load.
-    pub constants: HashMap<ValueId, Tensor>,
+    pub constants: HashMap<ValueId, Constant>,
     /// Number of values.
     pub value_count: usize,
-    /// The value that a run is given.
-    pub input: ValueId,
-    /// Shape of the input.
-    pub input_shape: Vec<usize>,
-    /// The value that a run returns.
-    pub output: ValueId,
+    /// The values that a run is given, at least one.
+    pub inputs: Vec<Input>,
+    /// The values that a run returns, at least one.
+    pub outputs: Vec<Output>,
 }
 
 impl Graph {

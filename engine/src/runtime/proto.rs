@@ -8,8 +8,18 @@ use prost::Message;
 
 /// `TensorProto.DataType.FLOAT`
 pub const FLOAT: i32 = 1;
+/// `TensorProto.DataType.UINT8`
+pub const UINT8: i32 = 2;
+/// `TensorProto.DataType.INT8`
+pub const INT8: i32 = 3;
+/// `TensorProto.DataType.INT32`
+pub const INT32: i32 = 6;
 /// `TensorProto.DataType.INT64`
 pub const INT64: i32 = 7;
+/// `TensorProto.DataType.UINT4`, two in a byte, the lower half first.
+pub const UINT4: i32 = 21;
+/// `TensorProto.DataType.INT4`, two in a byte, the lower half first.
+pub const INT4: i32 = 22;
 
 /// A file: graph, operator sets, metadata.
 #[derive(Clone, PartialEq, Message)]
@@ -116,6 +126,9 @@ pub struct AttributeProto {
     /// Value of a list of integers.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
+    /// Value of a list of strings.
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub strings: Vec<Vec<u8>>,
     /// Subgraphs, undecoded.
     #[prost(bytes = "vec", repeated, tag = "11")]
     pub graphs: Vec<Vec<u8>>,
@@ -130,8 +143,14 @@ pub const ATTRIBUTE_FLOAT: i32 = 1;
 pub const ATTRIBUTE_INT: i32 = 2;
 /// `AttributeProto.AttributeType.STRING`
 pub const ATTRIBUTE_STRING: i32 = 3;
+/// `AttributeProto.AttributeType.TENSOR`
+pub const ATTRIBUTE_TENSOR: i32 = 4;
+/// `AttributeProto.AttributeType.FLOATS`
+pub const ATTRIBUTE_FLOATS: i32 = 6;
 /// `AttributeProto.AttributeType.INTS`
 pub const ATTRIBUTE_INTS: i32 = 7;
+/// `AttributeProto.AttributeType.STRINGS`
+pub const ATTRIBUTE_STRINGS: i32 = 8;
 
 /// A constant tensor.
 #[derive(Clone, PartialEq, Message)]
@@ -145,6 +164,9 @@ pub struct TensorProto {
     /// Elements, if not in `raw_data`.
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
+    /// Elements of 32 bits or fewer, if not in `raw_data`.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
     /// Elements, if not in `raw_data`.
     #[prost(int64, repeated, tag = "7")]
     pub int64_data: Vec<i64>,

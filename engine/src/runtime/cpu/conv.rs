@@ -27,10 +27,25 @@ impl Conv {
         Conv { matrix, bias, geometry, channels, clamp }
     }
 
+    /// Channels of the input.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Channels of the result.
+    pub fn channels_out(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// Elements of one image of the input.
+    pub fn input_elements(&self) -> usize {
+        self.geometry.input[0] * self.geometry.input[1] * self.channels
+    }
+
     /// `out` `[OH, OW, C_out]` of `x` `[H, W, C_in]`, plus `added` of the output's shape.
     pub fn run(&self, x: &[f32], added: Option<&[f32]>, out: &mut [f32], scratch: &mut Vec<f32>) {
         let finish = Finish { bias: &self.bias, added, clamp: self.clamp };
-        if self.is_pointwise() {
+        if self.geometry.is_pointwise() {
             return multiply(x, &self.matrix, &finish, out, scratch);
         }
         let k = self.matrix.k();
@@ -44,12 +59,6 @@ impl Conv {
             }
             multiply_tile(tile, &self.matrix, &finish, first, count, out);
         }
-    }
-
-    fn is_pointwise(&self) -> bool {
-        self.geometry.kernel == [1, 1]
-            && self.geometry.input == self.geometry.output
-            && self.geometry.pads == [0, 0]
     }
 
     /// Writes what output `pixel` sees into column `row` of the tile `[K][ROWS]`.

@@ -24,6 +24,11 @@ impl Depthwise {
         Depthwise { weight: packed, bias, geometry, clamp }
     }
 
+    /// Elements of one image of the input.
+    pub fn input_elements(&self) -> usize {
+        self.geometry.input[0] * self.geometry.input[1] * self.bias.len()
+    }
+
     /// `out` `[OH, OW, C]` of `x` `[H, W, C]`, plus `added` of the output's shape.
     pub fn run(&self, x: &[f32], added: Option<&[f32]>, out: &mut [f32]) {
         let channels = self.bias.len();

@@ -4,9 +4,16 @@
 //! never over the terms of a sum. So scalar, simd128, SSE and AVX builds of this one source give the
 //! same bits, and page and command line the same verdict.
 
+pub mod binary;
 pub mod clamp;
+pub mod conv_transpose;
+pub mod copy;
+pub mod functions;
+pub mod int8;
+pub mod matmul;
+pub mod normalise;
+pub mod resize;
 pub mod matrix;
 pub mod conv;
 pub mod depthwise;
 pub mod pool;
-pub mod layout;

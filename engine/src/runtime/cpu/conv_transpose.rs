@@ -1,0 +1,57 @@
+//! Transposed convolution: every input pixel adds its window to the output.
+
+use super::clamp::Clamp;
+use super::matrix::{Finish, PackedMatrix, multiply};
+use crate::runtime::plan::Geometry;
+
+/// A transposed convolution with bias and clamp.
+pub struct ConvTranspose {
+    /// `[C_in, KH * KW * C_out]`
+    matrix: PackedMatrix,
+    bias: Vec<f32>,
+    /// Of the convolution that leads from the output back to the input.
+    geometry: Geometry,
+    clamp: Clamp,
+}
+
+impl ConvTranspose {
+    /// A transposed convolution by `weight` `[C_in, C_out, KH, KW]`; `geometry.input` is the size of the result.
+    pub fn new(weight: &[f32], channels: usize, bias: Vec<f32>, geometry: Geometry, clamp: Clamp) -> Self {
+        let (taps, cout) = (geometry.kernel[0] * geometry.kernel[1], bias.len());
+        let element = |cin: usize, column: usize| weight[(cin * cout + column % cout) * taps + column / cout];
+        ConvTranspose { matrix: PackedMatrix::new(channels, taps * cout, element), bias, geometry, clamp }
+    }
+
+    /// Elements of the windows before they are added up.
+    pub fn window_elements(geometry: &Geometry, cout: usize) -> usize {
+        let [kernel, pixels] = [geometry.kernel, geometry.output].map(|[h, w]| h.saturating_mul(w));
+        kernel.saturating_mul(pixels).saturating_mul(cout)
+    }
+
+    /// Elements of one image of the input.
+    pub fn input_elements(&self) -> usize {
+        self.geometry.output[0] * self.geometry.output[1] * self.matrix.k()
+    }
+
+    /// `out` `[OH, OW, C_out]` of `x` `[H, W, C_in]`.
+    pub fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {
+        let cout = self.bias.len();
+        let mut windows = vec![0.0; Self::window_elements(&self.geometry, cout)];
+        let none = vec![0.0; self.matrix.m()];
+        let finish = Finish { bias: &none, added: None, clamp: Clamp::default() };
+        multiply(x, &self.matrix, &finish, &mut windows, scratch);
+        out.chunks_exact_mut(cout).for_each(|pixel| pixel.copy_from_slice(&self.bias));
+        let [kh, kw] = self.geometry.kernel;
+        // Input by input, tap by tap: the sums of an output have one order.
+        for (pixel, windows) in windows.chunks_exact(self.matrix.m()).enumerate() {
+            let (iy, ix) = (pixel / self.geometry.output[1], pixel % self.geometry.output[1]);
+            for (tap, values) in windows.chunks_exact(cout).enumerate().take(kh * kw) {
+                let row = self.geometry.source(0, iy, tap / kw);
+                let Some((oy, ox)) = row.zip(self.geometry.source(1, ix, tap % kw)) else { continue };
+                let out = &mut out[(oy * self.geometry.input[1] + ox) * cout..][..cout];
+                out.iter_mut().zip(values).for_each(|(out, value)| *out += value);
+            }
+        }
+        out.iter_mut().for_each(|out| *out = self.clamp.apply(*out));
+    }
+}

@@ -1,0 +1,194 @@
+//! Quantised depthwise convolution: vectors over channels, taps two by two.
+
+use super::conv::{Finish, pad, padded_size, rounded};
+use super::isa::{Isa, Level, dispatch};
+use crate::runtime::cpu::int8::conv::Layer;
+use crate::runtime::plan::{Geometry, SLACK};
+
+/// Most channels that are summed at once.
+const MAX_BLOCK: usize = 32;
+
+/// A quantised depthwise convolution.
+pub struct Depthwise {
+    level: Level,
+    /// For each block of channels and pair of taps: two weights of each channel.
+    weights: Vec<i16>,
+    /// Of whole blocks, with what the input's zero point adds taken off.
+    bias: Vec<i32>,
+    /// Factors of whole blocks.
+    factors: Vec<f32>,
+    finish: Finish,
+    geometry: Geometry,
+    channels: usize,
+    zero_point: u8,
+    /// Byte offset of each tap, and the last one again if they are odd.
+    taps: Vec<usize>,
+}
+
+impl Depthwise {
+    /// The convolution of `layer`, whose weight is `[C, 1, KH, KW]`.
+    pub fn new(layer: &Layer, finish: Finish, level: Level) -> Self {
+        let [kh, kw] = layer.geometry.kernel;
+        let (taps, channels) = (kh * kw, layer.channels);
+        let pairs = taps.div_ceil(2);
+        let block = block_of(level);
+        let whole = channels.next_multiple_of(block);
+        let mut weights = Vec::with_capacity(whole * pairs * 2);
+        for first in (0..whole).step_by(block) {
+            for pair in 0..pairs {
+                for channel in first..first + block {
+                    for tap in [2 * pair, 2 * pair + 1] {
+                        let is_there = channel < channels && tap < taps;
+                        weights.push(if is_there {
+                            i16::from(layer.weight[channel * taps + tap])
+                        } else {
+                            0
+                        });
+                    }
+                }
+            }
+        }
+        let mut bias: Vec<i32> = layer.bias.to_vec();
+        for (bias, weights) in bias.iter_mut().zip(layer.weight.chunks_exact(taps)) {
+            *bias -= layer.x.zero_point * weights.iter().map(|&w| i32::from(w)).sum::<i32>();
+        }
+        bias.resize(whole, 0);
+        let mut factors = match &finish {
+            Finish::Bytes(requantise) | Finish::Added(requantise, _) => requantise.multipliers.clone(),
+            Finish::Floats(factors) => factors.clone(),
+        };
+        factors.resize(whole, 0.0);
+        let width = padded_size(&layer.geometry).map_or(layer.geometry.input[1], |size| size[1]);
+        let offset = |tap: usize| (tap / kw * width + tap % kw) * channels;
+        let taps = (0..2 * pairs).map(|tap| offset(tap.min(taps - 1))).collect();
+        let zero_point = layer.x.zero_point as u8;
+        Depthwise {
+            level,
+            weights,
+            bias,
+            factors,
+            finish,
+            geometry: layer.geometry,
+            channels,
+            zero_point,
+            taps,
+        }
+    }
+
+    /// Bytes that the weights of a layer take once packed.
+    pub fn packed_bytes(channels: usize, [kh, kw]: [usize; 2]) -> usize {
+        kh.saturating_mul(kw).next_multiple_of(2).saturating_mul(2 * channels.next_multiple_of(MAX_BLOCK))
+    }
+
+    /// `out` `[N, OH, OW, C]` of `x` `[N, H, W, C]` with [`SLACK`] readable bytes behind it; `added` is what
+    /// [`Finish::Added`] adds.
+    pub fn run(&self, x: &[u8], added: Option<&[u8]>, out: &mut [u8], scratch: &mut Vec<u8>) {
+        let input = self.geometry.input[0] * self.geometry.input[1] * self.channels;
+        let output = self.geometry.output[0] * self.geometry.output[1] * self.channels;
+        for (image, out) in out.chunks_exact_mut(output).enumerate() {
+            let added = added.map(|added| &added[image * output..][..output]);
+            self.run_image(&x[image * input..], added, out, scratch);
+        }
+    }
+
+    fn run_image(&self, x: &[u8], added: Option<&[u8]>, out: &mut [u8], scratch: &mut Vec<u8>) {
+        let x = match padded_size(&self.geometry) {
+            Some(size) => {
+                pad(x, &self.geometry, self.channels, self.zero_point, size, scratch);
+                &scratch[..]
+            }
+            None => x,
+        };
+        let width = padded_size(&self.geometry).map_or(self.geometry.input[1], |size| size[1]);
+        let [oh, ow] = self.geometry.output.map(|extent| extent - 1);
+        let [down, right] = self.geometry.strides;
+        let last_window = (oh * down * width + ow * right) * self.channels;
+        let last_tap = self.taps.iter().max().copied().unwrap_or(0);
+        let last = last_window + last_tap + self.channels + MAX_BLOCK;
+        assert!(
+            last <= x.len() + MAX_BLOCK && x.len() >= SLACK,
+            "a map of {} bytes is read up to {last}",
+            x.len()
+        );
+        let (level, conv) = (self.level, self);
+        dispatch!(level, run_map(conv: &Depthwise, x: &[u8], width: usize, added: Option<&[u8]>, out: &mut [u8]));
+    }
+}
+
+fn block_of(level: Level) -> usize {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 | Level::Avx2Wide => 16,
+        #[cfg(target_arch = "x86_64")]
+        Level::Vnni => 32,
+        _ => 8,
+    }
+}
+
+/// All outputs of a map.
+///
+/// # Safety
+/// Every window lies within `x`, and [`MAX_BLOCK`] bytes behind it can be read.
+#[inline(always)]
+unsafe fn run_map<I: Isa>(conv: &Depthwise, x: &[u8], width: usize, added: Option<&[u8]>, out: &mut [u8]) {
+    let block = 2 * I::LANES;
+    let pairs = conv.taps.len() / 2;
+    let [down, right] = conv.geometry.strides;
+    let [oh, ow] = conv.geometry.output;
+    for row in 0..oh {
+        for first in (0..conv.channels).step_by(block) {
+            let filled = block.min(conv.channels - first);
+            // SAFETY: as above; weights, bias and factors are of whole blocks.
+            unsafe {
+                let weights = conv.weights.as_ptr().add(first * pairs * 2);
+                let bias = conv.bias.as_ptr().add(first);
+                let bias = [I::load_ints(bias), I::load_ints(bias.add(I::LANES))];
+                let factors = conv.factors.as_ptr().add(first);
+                let factors = [I::load_floats(factors), I::load_floats(factors.add(I::LANES))];
+                let mut window = x.as_ptr().add(row * down * width * conv.channels + first);
+                let mut at = row * ow * conv.channels + first;
+                for _ in 0..ow {
+                    let mut sums = bias;
+                    for pair in 0..pairs {
+                        let taps = [conv.taps[2 * pair], conv.taps[2 * pair + 1]];
+                        sums = I::pair(sums, taps.map(|tap| window.add(tap)), weights.add(pair * block * 2));
+                    }
+                    let scaled = [0, 1].map(|half| I::mul(I::to_floats(sums[half]), factors[half]));
+                    put::<I>(
+                        &conv.finish,
+                        scaled,
+                        &mut out[at..at + filled],
+                        added.map(|a| &a[at..at + filled]),
+                    );
+                    window = window.wrapping_add(right * conv.channels);
+                    at += conv.channels;
+                }
+            }
+        }
+    }
+}
+
+/// Writes the results of one pixel and block.
+#[inline(always)]
+unsafe fn put<I: Isa>(finish: &Finish, scaled: [I::Floats; 2], out: &mut [u8], added: Option<&[u8]>) {
+    let width = 2 * I::LANES;
+    let (Finish::Bytes(requantise) | Finish::Added(requantise, _)) = finish else {
+        unreachable!("the plan makes bytes of depthwise convolutions");
+    };
+    // SAFETY: whole blocks are read and written in place, parts of blocks by way of an array.
+    unsafe {
+        let mut bytes = rounded::<I>(scaled, &requantise.parameters);
+        if let (Finish::Added(_, add), Some(added)) = (finish, added) {
+            let mut others = [0; MAX_BLOCK];
+            others[..added.len()].copy_from_slice(added);
+            bytes = add.apply::<I>(bytes, I::load_bytes(others.as_ptr()));
+        }
+        if out.len() == width {
+            I::store_bytes(bytes, out.as_mut_ptr());
+        } else {
+            let mut values = [0; MAX_BLOCK];
+            I::store_bytes(bytes, values.as_mut_ptr());
+            out.copy_from_slice(&values[..out.len()]);
+        }
+    }
+}

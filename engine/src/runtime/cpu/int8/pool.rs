@@ -1,0 +1,42 @@
+//! Mean of each channel of quantised maps.
+
+use super::Parameters;
+
+/// `clamp(round_half_even((sum - n * zx) * (sx / (sy * n)))) + zy` of the `n` bytes of a channel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GlobalAverage {
+    channels: usize,
+    pixels: usize,
+    zero_point: i32,
+    factor: f32,
+    parameters: Parameters,
+}
+
+impl GlobalAverage {
+    /// The mean of maps of so many `pixels` and `channels`, bytes that stand for `x`, as bytes that stand for `y`.
+    pub fn new(pixels: usize, channels: usize, x: Parameters, y: Parameters) -> Self {
+        let factor = x.scale / (y.scale * pixels as f32);
+        GlobalAverage { channels, pixels, zero_point: x.zero_point, factor, parameters: y }
+    }
+
+    /// `out` `[N, C]` of `x` `[N, H, W, C]`.
+    pub fn run(&self, x: &[u8], out: &mut [u8]) {
+        let [low, high] = self.parameters.limits();
+        let maps = x.chunks(self.pixels * self.channels);
+        for (map, out) in maps.zip(out.chunks_exact_mut(self.channels)) {
+            // A few channels at a time, so that their sums stay where they are.
+            for first in (0..self.channels).step_by(16) {
+                let width = 16.min(self.channels - first);
+                let mut sums = [-(self.zero_point * self.pixels as i32); 16];
+                for pixel in map.chunks_exact(self.channels).take(self.pixels) {
+                    let bytes = &pixel[first..first + width];
+                    sums.iter_mut().zip(bytes).for_each(|(sum, &byte)| *sum += i32::from(byte));
+                }
+                for (out, sum) in out[first..first + width].iter_mut().zip(sums) {
+                    let scaled = (sum as f32 * self.factor).max(low).min(high);
+                    *out = (scaled.round_ties_even() as i32 + self.parameters.zero_point) as u8;
+                }
+            }
+        }
+    }
+}

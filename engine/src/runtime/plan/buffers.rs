@@ -1,0 +1,58 @@
+//! One buffer for many values, one after the other.
+
+use super::{BufferId, Plan, Source};
+
+impl Plan {
+    /// Gives buffers whose content is no longer read to later steps.
+    ///
+    /// Until then every step writes a buffer of its own, numbered behind those of the inputs.
+    pub(super) fn share_buffers(&mut self) {
+        let count = self.inputs.len() + self.steps.len();
+        let mut last_use = vec![0; count];
+        let buffer =
+            |source: &Source| if let Source::Buffer(place) = source { Some(place.buffer) } else { None };
+        for (index, step) in self.steps.iter().enumerate() {
+            step.inputs.iter().filter_map(buffer).for_each(|buffer| last_use[buffer] = index);
+        }
+        // Inputs are written before the first step, outputs read behind the last one.
+        let ends = self.inputs.iter().chain(&self.outputs);
+        ends.filter_map(|end| buffer(&end.place)).for_each(|buffer| last_use[buffer] = usize::MAX);
+
+        let mut sizes: Vec<usize> = self.inputs.iter().map(|input| words(&input.place)).collect();
+        let mut free: Vec<BufferId> = Vec::new();
+        let mut shared: Vec<BufferId> = (0..count).collect();
+        for (index, step) in self.steps.iter_mut().enumerate() {
+            let needed = step.output.words();
+            // The tightest free buffer that is large enough, else the largest one, grown.
+            let fit = |buffer: &BufferId| match sizes[*buffer] {
+                size if size >= needed => (0, size),
+                size => (1, usize::MAX - size),
+            };
+            let tightest = (0..free.len()).min_by_key(|&position| fit(&free[position]));
+            let chosen = tightest.map_or(sizes.len(), |position| free.swap_remove(position));
+            sizes.resize(sizes.len().max(chosen + 1), 0);
+            sizes[chosen] = sizes[chosen].max(needed);
+            shared[step.output.buffer] = chosen;
+            step.output.buffer = chosen;
+            let mut spent: Vec<BufferId> = step.inputs.iter().filter_map(buffer).collect();
+            spent.sort_unstable();
+            spent.dedup();
+            free.extend(
+                spent.into_iter().filter(|&input| last_use[input] == index).map(|input| shared[input]),
+            );
+            step.inputs.iter_mut().for_each(|input| rename(input, &shared));
+        }
+        self.outputs.iter_mut().for_each(|output| rename(&mut output.place, &shared));
+        self.buffers = sizes;
+    }
+}
+
+fn rename(source: &mut Source, shared: &[BufferId]) {
+    if let Source::Buffer(place) = source {
+        place.buffer = shared[place.buffer];
+    }
+}
+
+fn words(source: &Source) -> usize {
+    if let Source::Buffer(place) = source { place.words() } else { 0 }
+}
