@@ -18,13 +18,17 @@ from timm.layers import BatchNormAct2d
 from timm.models._efficientnet_builder import decode_arch_def
 from timm.models.efficientnet import EfficientNet
 
-SIZE = 64
-# Our preset, timm's name, and the width of the head where it is ours.
+# Our preset, timm's name, the picture's size, and the width of the head where it is ours. TensorFlow's padding depends
+# on the size: maps of 64 are halved evenly, those of 75 (38, 19, 10, 5) are not.
 NETWORKS = [
-    ("mobilenetv4-conv-small", "mobilenetv4_conv_small", None),
-    ("mobilenetv4-conv-small-narrow", "mobilenetv4_conv_small", 768),
-    ("mobilenetv4-conv-medium", "mobilenetv4_conv_medium", None),
-    ("efficientnetv2-lite", None, None),
+    ("mobilenetv4-conv-small", "mobilenetv4_conv_small", 64, None),
+    ("mobilenetv4-conv-small-narrow", "mobilenetv4_conv_small", 64, 768),
+    ("mobilenetv4-conv-medium", "mobilenetv4_conv_medium", 64, None),
+    ("efficientnetv2-lite", None, 64, None),
+    ("efficientnetv2-b0", "tf_efficientnetv2_b0", 64, None),
+    ("efficientnetv2-b1", "tf_efficientnetv2_b1", 75, None),
+    ("efficientnetv2-b2", "tf_efficientnetv2_b2", 75, None),
+    ("efficientnetv2-b3", "tf_efficientnetv2_b3", 64, None),
 ]
 
 
@@ -43,12 +47,14 @@ def uniform(name, shape):
 
 
 def value(name, shape):
-    """Kernels that keep signals near one, gammas and variances around one, the rest small around zero."""
+    """Kernels that keep signals near one, gammas and variances around one, gates mostly open, the rest around zero."""
     u = uniform(name, shape)
     if len(shape) > 1:
         values = (2 * u - 1) * math.sqrt(5 / math.prod(shape[1:]))
     elif name.endswith("running_var") or name.endswith(".weight"):
         values = 0.75 + 0.5 * u
+    elif name.endswith("conv_expand.bias"):
+        values = 1.9 + 0.2 * u
     else:
         values = 0.2 * u - 0.1
     return torch.from_numpy(values.astype(numpy.float32))
@@ -70,7 +76,7 @@ def lite():
 
 
 cases = []
-for preset, name, head in NETWORKS:
+for preset, name, size, head in NETWORKS:
     network = timm.create_model(name, num_classes=1) if name else lite()
     if head:
         # timm's MobileNetV4 takes no other width.
@@ -80,15 +86,16 @@ for preset, name, head in NETWORKS:
     network.eval()
     state = {n: value(n, tuple(t.shape)) for n, t in network.state_dict().items() if "num_batches" not in n}
     network.load_state_dict(state, strict=False)
-    pictures = torch.from_numpy((2 * uniform("picture", (2, 3, SIZE, SIZE)) - 1).astype(numpy.float32))
+    pictures = torch.from_numpy((2 * uniform("picture", (2, 3, size, size)) - 1).astype(numpy.float32))
     with torch.no_grad():
         logits = network(pictures).flatten().tolist()
     # A golden that is the same for every picture would prove nothing.
     assert abs(logits[0] - logits[1]) > 1e-2, (preset, logits)
     parameters = sum(p.numel() for p in network.parameters())
-    cases.append({"preset": preset, "parameters": parameters, "tensors": len(state), "logits": logits})
+    case = {"preset": preset, "size": size, "parameters": parameters, "tensors": len(state), "logits": logits}
+    cases.append(case)
     print(preset, parameters, logits)
 
 golden = pathlib.Path(__file__).resolve().parent.parent / "trainer/tests/golden/networks.json"
 golden.parent.mkdir(exist_ok=True)
-golden.write_text(json.dumps({"timm": timm.__version__, "size": SIZE, "cases": cases}, indent=1) + "\n")
+golden.write_text(json.dumps({"timm": timm.__version__, "cases": cases}, indent=1) + "\n")

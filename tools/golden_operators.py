@@ -4,6 +4,7 @@ import numpy as np
 import onnxruntime
 from onnx import helper, numpy_helper
 
+import golden_quantised
 from golden_graphs import INPUT, OUTPUT, clear, constant, formula, model, node, save, value
 
 
@@ -41,7 +42,7 @@ def numbers(values):
 def cases():
     groups = [
         convolutions(), depthwise(), element_wise(), residuals(), heads(), files(), networks(), functions(), maps(),
-        moves(), products(), trees(),
+        moves(), products(), trees(), golden_quantised.cases(),
     ]
     return {name: made for group in groups for name, made in group.items()}
 

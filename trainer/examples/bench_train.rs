@@ -1,4 +1,4 @@
-//! One training step, forward and backward, of MobileNetV4-Conv-Small: ours beside stock candle.
+//! One training step, forward and backward: ours beside stock candle.
 //!
 //! The same walk over the same layers runs on two executors: [`Compute`] with this crate's operations, and
 //! [`Stock`] with candle's own `conv2d` and `BatchNorm`. They take turns in one process.
@@ -10,17 +10,18 @@ use clap::Parser;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
-use trainer::models::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode};
+use trainer::models::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode, PointConv};
 use trainer::ops::Activation;
 use trainer::train::Network;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const NETWORK: &str = "mobilenetv4-conv-small";
-
 #[derive(Parser)]
 struct Args {
+    /// Preset of the network.
+    #[arg(long, default_value = "mobilenetv4-conv-small")]
+    network: String,
     /// Width and height of the pictures, in pixels.
     #[arg(long, default_value_t = 160)]
     size: usize,
@@ -46,25 +47,49 @@ impl Executor for Stock {
             ConvKind::Dense => 1,
             ConvKind::Depthwise => layer.channels_out(),
         };
-        let y = x.conv2d(&layer.weight, layer.window.padding, layer.window.stride, 1, groups)?;
+        let (_, _, height, width) = x.dims4()?;
+        let [[top, bottom], [left, right]] = [height, width].map(|extent| layer.window.pads(extent));
+        let y = if [top, bottom, left] == [right; 3] {
+            x.conv2d(&layer.weight, top, layer.window.stride, 1, groups)?
+        } else {
+            let padded = x.pad_with_zeros(2, top, bottom)?.pad_with_zeros(3, left, right)?;
+            padded.conv2d(&layer.weight, 0, layer.window.stride, 1, groups)?
+        };
         let norm = BatchNorm::new(
             layer.channels_out(),
             layer.running_mean.clone(),
             layer.running_variance.clone(),
             layer.gamma.clone(),
             layer.beta.clone(),
-            1e-5,
+            layer.epsilon,
         )?;
         let y = norm.forward_t(&y, true)?;
         match layer.activation {
             Activation::Relu => y.relu(),
             Activation::Relu6 => y.clamp(0f32, 6f32),
+            Activation::Silu => y.silu(),
             Activation::Identity => Ok(y),
         }
     }
 
     fn add(&mut self, a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
         a + b
+    }
+
+    fn point_conv(&mut self, layer: &PointConv, x: &Tensor) -> candle_core::Result<Tensor> {
+        x.conv2d(&layer.weight, 0, 1, 1, 1)?.broadcast_add(&layer.bias.reshape((1, (), 1, 1))?)
+    }
+
+    fn silu(&mut self, x: &Tensor) -> candle_core::Result<Tensor> {
+        x.silu()
+    }
+
+    fn sigmoid(&mut self, x: &Tensor) -> candle_core::Result<Tensor> {
+        candle_nn::ops::sigmoid(x)
+    }
+
+    fn gate(&mut self, x: &Tensor, factor: &Tensor) -> candle_core::Result<Tensor> {
+        x.broadcast_mul(factor)
     }
 
     fn global_average_pool(&mut self, x: &Tensor) -> candle_core::Result<Tensor> {
@@ -81,7 +106,7 @@ impl Executor for Stock {
 
 #[derive(Serialize)]
 struct Results {
-    network: &'static str,
+    network: String,
     size: usize,
     batch: usize,
     runs: usize,
@@ -111,7 +136,7 @@ impl Times {
 fn main() -> Result<()> {
     let args = Args::parse();
     ensure!(args.size >= 32 && args.batch > 0 && args.runs > 0, "--size from 32, --batch and --runs from 1");
-    let network = Network::new(NETWORK, 1)?;
+    let network = Network::new(&args.network, 1, &Device::Cpu)?;
     let nchw = Tensor::randn(0f32, 1.0, (args.batch, 3, args.size, args.size), &Device::Cpu)?;
     let chwn = nchw.permute((1, 2, 3, 0))?.contiguous()?;
 
@@ -140,7 +165,7 @@ fn main() -> Result<()> {
     }
     let [ours, stock] = times.map(Times::of);
     let results = Results {
-        network: NETWORK,
+        network: args.network,
         size: args.size,
         batch: args.batch,
         runs: args.runs,

@@ -74,7 +74,7 @@ impl Average {
     pub fn restore(&mut self, state: &HashMap<String, Tensor>) -> Result<()> {
         for (name, value) in &mut self.values {
             match state.get(&format!("value.{name}")) {
-                Some(saved) if saved.dims() == value.dims() => *value = saved.clone(),
+                Some(saved) if saved.dims() == value.dims() => *value = saved.to_device(value.device())?,
                 Some(saved) => candle_core::bail!("the average of {name} has shape {:?}", saved.dims()),
                 None => candle_core::bail!("the averages lack {name}"),
             }

@@ -2,15 +2,15 @@
 
 use crate::average::Average;
 use crate::config::RunConfig;
-use crate::files::write_whole;
+use crate::files::{read_limited, write_whole};
 use crate::models::lock;
 use crate::optimizer::AdamW;
-use anyhow::{Context, Result, bail, ensure};
-use candle_core::{Device, Tensor};
+use crate::tensors::{TensorsError, check_fit, read_header};
+use anyhow::{Context, Result, bail};
+use candle_core::{Device, Tensor, Var};
 use candle_nn::VarMap;
-use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Largest checkpoint that is read, in bytes.
@@ -37,6 +37,21 @@ pub struct Progress {
     pub best_auc: f64,
     /// Commit of the program, if it was known.
     pub git_commit: Option<String>,
+}
+
+impl Progress {
+    /// A run by `config` of which nothing is done yet.
+    pub fn start(config: RunConfig) -> Self {
+        Progress {
+            config,
+            epochs_done: 0,
+            steps_done: 0,
+            loss_sum: 0.0,
+            best_epoch: 0,
+            best_auc: 0.0,
+            git_commit: option_env!("AWARE_GIT_COMMIT").map(str::to_owned),
+        }
+    }
 }
 
 /// What a run needs beside the network to go on.
@@ -86,11 +101,9 @@ impl Checkpoint {
     /// If the file is missing, too large, damaged or not of this program.
     pub fn read(path: &Path) -> Result<Self> {
         let context = || format!("cannot read the checkpoint {}", path.display());
-        let size = std::fs::metadata(path).with_context(context)?.len();
-        ensure!(size <= MAX_BYTES, "{}: {size} bytes, at most {MAX_BYTES}", path.display());
-        let bytes = std::fs::read(path).with_context(context)?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).with_context(context)?;
-        let progress = metadata.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS_KEY));
+        let bytes = read_limited(path, MAX_BYTES)?;
+        let header = read_header(&bytes).with_context(context)?;
+        let progress = header.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS_KEY));
         let Some(progress) = progress else {
             bail!("{} is not a checkpoint of `aware train`", path.display())
         };
@@ -102,26 +115,10 @@ impl Checkpoint {
     /// Sets every variable of a network.
     ///
     /// # Errors
-    /// If a tensor is missing, left over or of another shape.
+    /// A [`TensorsError`] if a tensor is missing, left over or of another shape; then nothing is set.
     pub fn restore_network(&self, variables: &VarMap) -> Result<()> {
-        let variables = lock(variables);
-        let mut left: HashSet<&str> =
-            self.tensors.keys().filter_map(|name| name.strip_prefix("network.")).collect();
-        for (name, variable) in variables.iter() {
-            let Some(tensor) = self.tensors.get(&format!("network.{name}")) else {
-                bail!("the checkpoint lacks {name}")
-            };
-            ensure!(
-                tensor.dims() == variable.dims(),
-                "{name} has shape {:?} in the checkpoint, expected {:?}",
-                tensor.dims(),
-                variable.dims()
-            );
-            variable.set(tensor)?;
-            left.remove(name.as_str());
-        }
-        ensure!(left.is_empty(), "the checkpoint has tensors that the network lacks: {left:?}");
-        Ok(())
+        let of = || format!("a checkpoint of {}", self.progress.config.network);
+        set_all(&lock(variables), &self.group("network.")).with_context(of)
     }
 
     /// Sets the optimiser's state.
@@ -147,4 +144,23 @@ impl Checkpoint {
         };
         self.tensors.iter().filter_map(own).collect()
     }
+}
+
+/// Sets each of `variables` to its one of `tensors`.
+fn set_all(variables: &HashMap<String, Var>, tensors: &HashMap<String, Tensor>) -> Result<()> {
+    let mut names: Vec<&String> = variables.keys().collect();
+    names.sort(); // so that the same error comes first each time
+    for name in names {
+        let variable = &variables[name];
+        let tensor = tensors.get(name).ok_or_else(|| TensorsError::Missing { name: name.clone() })?;
+        check_fit(name, tensor.dims(), tensor.dtype(), variable.dims())?;
+    }
+    let left: Vec<String> = tensors.keys().filter(|name| !variables.contains_key(*name)).cloned().collect();
+    if !left.is_empty() {
+        return Err(TensorsError::extra(left).into());
+    }
+    for (name, variable) in variables {
+        variable.set(&tensors[name].to_device(variable.device())?)?;
+    }
+    Ok(())
 }

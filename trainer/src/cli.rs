@@ -6,6 +6,7 @@ mod paths;
 mod prepare;
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use classify::{ClassifyArgs, run_classify};
 use engine::Frame;
@@ -19,14 +20,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::blend::{Ellipse, blend};
-use trainer::checkpoint::Checkpoint;
+use trainer::checkpoint::{self, Checkpoint, Progress};
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect_face, load_detector};
+use trainer::device::{DeviceKind, explain};
 use trainer::evaluate::{compare, evaluate, score_run, text as report_text};
 use trainer::export::{BundleSource, onnx_bytes, write_bundle};
 use trainer::faces::{FaceConfig, FaceFinder};
 use trainer::files::{read_limited, write_json, write_whole};
+use trainer::import::{Classifier, read_weights, take_weights};
 use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
 use trainer::scores::{read_scores, write_scores};
@@ -61,6 +64,13 @@ enum Command {
         after_help = "Example:\n  aware preview --config trainer/configs/first.toml --output runs/batch.png"
     )]
     Preview(PreviewArgs),
+    /// Turn published weights into a checkpoint that `train` begins at.
+    #[command(
+        after_help = "FILE is a safetensors file of timm's mobilenetv4_conv_small or _medium, or tf_efficientnetv2_b0 to \
+        _b3. A run begins at the checkpoint with `initial = \"CHECKPOINT\"` in its configuration.\n\nExample:\n  \
+        aware import --network efficientnetv2-b0 --weights model.safetensors --output runs/b0.safetensors"
+    )]
+    Import(ImportArgs),
     /// Train a network on a manifest.
     Train(TrainArgs),
     /// Judge a run on a split, or scores from a file.
@@ -89,6 +99,22 @@ enum Command {
 }
 
 #[derive(Args)]
+struct ImportArgs {
+    /// Preset of the network.
+    #[arg(long)]
+    network: String,
+    /// The published weights.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Where the checkpoint goes.
+    #[arg(long, value_name = "CHECKPOINT")]
+    output: PathBuf,
+    /// Seed of a new last layer.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
 struct TrainArgs {
     /// TOML file with the run's choices; see trainer/configs.
     #[arg(long)]
@@ -102,6 +128,9 @@ struct TrainArgs {
     /// Stop after this many epochs of the run, to --resume later.
     #[arg(long)]
     stop_after: Option<u64>,
+    /// What computes; `cuda` needs a build with --features cuda, see docs/cuda.md.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceKind,
 }
 
 #[derive(Args)]
@@ -233,6 +262,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Prepare(args) => run_prepare(&args)?,
         Command::Validate(args) => run_validate(&args)?,
         Command::Preview(args) => run_preview(&args)?,
+        Command::Import(args) => run_import(&args)?,
         Command::Train(args) => run_train(&args)?,
         Command::Evaluate(args) => run_evaluate(&args)?,
         Command::Compare(args) => run_compare(&args)?,
@@ -244,12 +274,26 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn run_import(args: &ImportArgs) -> Result<()> {
+    let network = Network::new(&args.network, args.seed, &Device::Cpu)?;
+    let weights = read_weights(&args.weights)?;
+    let classifier = take_weights(&network.variables, &weights)
+        .with_context(|| format!("{} as {}", args.weights.display(), args.network))?;
+    if let Classifier::Fresh { classes } = classifier {
+        println!("the classifier of {classes} classes is replaced by one fresh logit (seed {})", args.seed);
+    }
+    let config = RunConfig { network: args.network.clone(), seed: args.seed, ..RunConfig::default() };
+    checkpoint::save(&args.output, &network.variables, None, &Progress::start(config))?;
+    println!("{}", args.output.display());
+    Ok(())
+}
+
 fn run_train(args: &TrainArgs) -> Result<()> {
     let config = RunConfig::read(&args.config)?;
     let folder = RunFolder::new(&args.output);
     let start = if args.resume { Start::Resume } else { Start::Fresh };
-    let span = Span { start, stop_after: args.stop_after };
-    let metrics = train(&config, &folder, span, &progress_bar("step {pos}/{len}"))?;
+    let span = Span { start, stop_after: args.stop_after, device: args.device.open()? };
+    let metrics = train(&config, &folder, span, &progress_bar("step {pos}/{len}")).map_err(explain)?;
     println!("{}", serde_json::to_string_pretty(&metrics.test)?);
     println!("{}", folder.metrics().display());
     Ok(())
@@ -297,9 +341,9 @@ fn run_export(args: &ExportArgs) -> Result<()> {
         Some(path) => {
             let checkpoint = Checkpoint::read(path)?;
             let image_size = checkpoint.progress.config.image_size as usize;
-            (Network::from_checkpoint(&checkpoint)?, image_size, "trained")
+            (Network::from_checkpoint(&checkpoint, &Device::Cpu)?, image_size, "trained")
         }
-        None => (Network::new(&args.network, 0)?, 256, "random weights, for timing"),
+        None => (Network::new(&args.network, 0, &Device::Cpu)?, 256, "random weights, for timing"),
     };
     let image_size = args.image_size.unwrap_or(image_size);
     let onnx = onnx_bytes(&network.model, image_size, vec![("origin".into(), origin.into())])?;

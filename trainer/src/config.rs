@@ -17,6 +17,9 @@ pub struct RunConfig {
     pub datasets: Vec<String>,
     /// Preset of the network.
     pub network: String,
+    /// Checkpoint of the same network that the weights begin at, as `aware import` or a run wrote it; drawn by `seed` if
+    /// absent.
+    pub initial: Option<PathBuf>,
     /// Width and height of the network's input, in pixels.
     pub image_size: u32,
     /// Passes over the training split.
@@ -51,6 +54,7 @@ impl Default for RunConfig {
             manifest: "runs/manifest.csv".into(),
             datasets: Vec::new(),
             network: "mobilenetv4-conv-small".into(),
+            initial: None,
             image_size: 160,
             epochs: 30,
             batch_size: 32,

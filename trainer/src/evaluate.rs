@@ -11,6 +11,7 @@ use crate::scores::ScoreRow;
 use crate::train::{Network, RunFolder, RunMetrics, logits, select};
 use crate::trivial::trivial_scores;
 use anyhow::{Context, Result, ensure};
+use candle_core::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -67,7 +68,7 @@ pub fn score_run(folder: &RunFolder, split: Split) -> Result<RunScores> {
         Loader::new(samples.cloned().collect(), config.preprocess())
     };
     let (learned, judged) = (of_split(Split::Train), of_split(split));
-    let network = Network::from_checkpoint(&checkpoint)?;
+    let network = Network::from_checkpoint(&checkpoint, &Device::Cpu)?;
     let row = |(sample, scored): (&Sample, &Scored)| ScoreRow {
         path: sample.name(),
         label: sample.label,

@@ -125,10 +125,10 @@ pub fn open_regular(path: &Path) -> Result<File> {
     let context = || format!("cannot read {}", path.display());
     // Before it is opened, too, since opening a pipe waits for a writer.
     let is_regular = std::fs::metadata(path).with_context(context)?.is_file();
-    ensure!(is_regular, "{} is not a regular file", path.display());
+    ensure!(is_regular, "cannot read {}: it is not a regular file", path.display());
     let file = File::open(path).with_context(context)?;
     let is_regular = file.metadata().with_context(context)?.is_file();
-    ensure!(is_regular, "{} is not a regular file", path.display());
+    ensure!(is_regular, "cannot read {}: it is not a regular file", path.display());
     Ok(file)
 }
 
@@ -137,13 +137,20 @@ pub fn open_regular(path: &Path) -> Result<File> {
 /// # Errors
 /// If it is no regular file, is larger, or does not read.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let mut content = Vec::new();
     // One byte more than allowed tells a file that grew meanwhile.
-    open_regular(path)?
-        .take(limit + 1)
-        .read_to_end(&mut content)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let content = read_head(path, limit + 1)?;
     ensure!(content.len() as u64 <= limit, "{} has more than {limit} bytes", path.display());
+    Ok(content)
+}
+
+/// The first `length` bytes of the regular file at `path`, or all if it has fewer.
+///
+/// # Errors
+/// If it is no regular file or does not read.
+pub fn read_head(path: &Path, length: u64) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let read = open_regular(path)?.take(length).read_to_end(&mut content);
+    read.with_context(|| format!("cannot read {}", path.display()))?;
     Ok(content)
 }
 

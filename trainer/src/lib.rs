@@ -6,8 +6,8 @@
 //!    [`yunet`]) -> manifest ([`dataset`]), split without leaks ([`splits`], [`duplicates`]; [`legacy`] to
 //!    compare), with a [`report`];
 //! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
-//! 3. [`models`] over [`ops`]: the networks, on candle operations of our own;
-//! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s;
+//! 3. [`models`] over [`ops`]: the networks, on candle operations of our own, on a [`device`];
+//! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s, which may begin at published weights ([`import`], [`tensors`]);
 //! 5. [`metrics`], [`reliability`], [`judgement`], [`cascade`], [`trivial`] and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure;
 //! 6. [`evaluate`]: a run, or [`scores`] from a file -> reports, and two runs side by side;
 //! 7. [`export`]: network -> ONNX -> bundle, checked through the engine;
@@ -34,6 +34,7 @@ pub mod blend;
 pub mod self_blend;
 pub mod loader;
 pub mod preview;
+pub mod device;
 pub mod ops;
 pub mod models;
 pub mod loss;
@@ -42,6 +43,8 @@ pub mod schedule;
 pub mod average;
 pub mod train;
 pub mod checkpoint;
+pub mod tensors;
+pub mod import;
 pub mod metrics;
 pub mod reliability;
 pub mod judgement;

@@ -53,11 +53,11 @@ impl AdamW {
     /// # Errors
     /// If a variable has no gradient: then the network is cut somewhere.
     pub fn step(&mut self, grads: &GradStore, learning_rate: f64) -> Result<f64> {
-        let mut squares = 0.0;
-        for parameter in &self.parameters {
-            squares += f64::from(parameter.grad(grads)?.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-        let norm = squares.sqrt();
+        // Fetched in one go: on a GPU each fetch waits for all work before it.
+        let squares = |parameter: &Parameter| parameter.grad(grads)?.sqr()?.sum_all();
+        let squares = self.parameters.iter().map(squares).collect::<Result<Vec<_>>>()?;
+        let squares: Vec<f32> = Tensor::stack(&squares, 0)?.to_vec1()?;
+        let norm = squares.into_iter().map(f64::from).sum::<f64>().sqrt();
         if !norm.is_finite() {
             return Ok(norm); // the caller decides; no variable was touched
         }
@@ -102,7 +102,7 @@ impl AdamW {
             if like.is_some_and(|like| like.dims() != tensor.dims()) {
                 candle_core::bail!("optimiser state {name} has shape {:?}", tensor.dims());
             }
-            Ok(tensor.clone())
+            like.map_or_else(|| Ok(tensor.clone()), |like| tensor.to_device(like.device()))
         };
         for parameter in &mut self.parameters {
             parameter.first = find(format!("first.{}", parameter.name), Some(&parameter.first))?;

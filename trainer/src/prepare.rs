@@ -1,6 +1,6 @@
 //! Folders of data sets -> one manifest, split without leaks.
 //!
-//! [`crate::readers`] say what lies there, [`crate::pictures`] look at it, so that near duplicates (or
+//! [`crate::readers`] say what lies there, `pictures` look at it, so that near duplicates (or
 //! the pairs of a `SET/near_duplicates.csv`) stay together, and [`crate::splits`] says who goes where.
 //! Names wait on disk meanwhile: in memory a picture is some numbers.
 

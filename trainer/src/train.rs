@@ -68,13 +68,13 @@ pub struct Network {
 }
 
 impl Network {
-    /// The preset called `name` with first weights drawn by `seed`.
+    /// The preset called `name` on `device`, with first weights drawn by `seed`.
     ///
     /// # Errors
     /// If there is no such preset.
-    pub fn new(name: &str, seed: u64) -> Result<Self> {
+    pub fn new(name: &str, seed: u64, device: &Device) -> Result<Self> {
         let variables = VarMap::new();
-        let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+        let vb = VarBuilder::from_varmap(&variables, DType::F32, device);
         let Some(model) = Model::from_name(&vb, name)? else {
             bail!("there is no network {name:?}; known: {}", Model::presets().join(", "))
         };
@@ -82,12 +82,12 @@ impl Network {
         Ok(Network { variables, model })
     }
 
-    /// The network of a checkpoint.
+    /// The network of a checkpoint, on `device`.
     ///
     /// # Errors
     /// If the checkpoint does not fit the preset it names.
-    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
-        let network = Network::new(&checkpoint.progress.config.network, 0)?;
+    pub fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+        let network = Network::new(&checkpoint.progress.config.network, 0, device)?;
         checkpoint.restore_network(&network.variables)?;
         Ok(network)
     }
@@ -139,13 +139,15 @@ struct EpochLine {
     pictures_per_s: f64,
 }
 
-/// Where a call of [`train`] begins and ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a call of [`train`] begins and ends, and what computes it.
+#[derive(Debug, Clone)]
 pub struct Span {
     /// Whether there is something to go on from.
     pub start: Start,
     /// Stop after this many epochs of the run, to go on later.
     pub stop_after: Option<u64>,
+    /// Device of the network; the pictures are made on the processor.
+    pub device: Device,
 }
 
 /// Whether a run is new.
@@ -184,20 +186,16 @@ pub fn train(
         config.batch_size
     );
 
-    let network = Network::new(&config.network, config.seed)?;
+    let network = Network::new(&config.network, config.seed, &span.device)?;
+    if let (Some(path), Start::Fresh) = (&config.initial, span.start) {
+        let context = || format!("the run cannot begin at initial = {path:?}");
+        Checkpoint::read(path).and_then(|it| it.restore_network(&network.variables)).with_context(context)?;
+    }
     let mut optimizer = AdamW::new(&network.variables, config.weight_decay, config.clip_norm)?;
     let mut average = (config.average_decay > 0.0)
         .then(|| Average::new(&network.variables, config.average_decay))
         .transpose()?;
-    let mut progress = Progress {
-        config: config.clone(),
-        epochs_done: 0,
-        steps_done: 0,
-        loss_sum: 0.0,
-        best_epoch: 0,
-        best_auc: 0.0,
-        git_commit: option_env!("AWARE_GIT_COMMIT").map(str::to_owned),
-    };
+    let mut progress = Progress::start(config.clone());
     if span.start == Start::Resume {
         let checkpoint = Checkpoint::read(&folder.last())?;
         ensure!(
@@ -237,8 +235,9 @@ pub fn train(
             let batch = batch?;
             let logits = network.model.forward_t(&batch.pictures, true)?;
             let smoothing = config.label_smoothing;
-            let targets = ((&batch.labels * (1.0 - smoothing))? + 0.5 * smoothing)?;
-            let weights = ((&batch.labels * (fake_weight - real_weight))? + real_weight)?;
+            let labels = batch.labels.to_device(logits.device())?;
+            let targets = ((&labels * (1.0 - smoothing))? + 0.5 * smoothing)?;
+            let weights = ((labels * (fake_weight - real_weight))? + real_weight)?;
             let loss = (binary_cross_entropy_with_logits(&logits, &targets)? * weights)?.mean_all()?;
             let grads = loss.backward()?;
             let norm = optimizer.step(&grads, schedule.rate(epoch * steps + step))?;
@@ -303,7 +302,7 @@ pub fn train(
         );
         progress_bar.suspend(|| eprintln!("{text}"));
     }
-    let metrics = judge(folder, &train, &val, &test)?;
+    let metrics = judge(folder, [&train, &val, &test], &span.device)?;
     write_json(&folder.metrics(), &metrics)?;
     Ok(metrics)
 }
@@ -320,9 +319,9 @@ pub fn select(samples: Vec<Sample>, datasets: &[String]) -> Result<Vec<Sample>> 
 }
 
 /// Temperature and thresholds from the validation split, then one look at the test split.
-fn judge(folder: &RunFolder, train: &Loader, val: &Loader, test: &Loader) -> Result<RunMetrics> {
+fn judge(folder: &RunFolder, [train, val, test]: [&Loader; 3], device: &Device) -> Result<RunMetrics> {
     let checkpoint = Checkpoint::read(&folder.best()).context("no epoch was better than nothing")?;
-    let network = Network::from_checkpoint(&checkpoint)?;
+    let network = Network::from_checkpoint(&checkpoint, device)?;
     let val_logits = logits(&network.model, val)?;
     let temperature = fit_temperature(&val_logits);
     let probabilities = |logits: Vec<Scored>| -> Vec<Scored> {

@@ -3,6 +3,7 @@
 
 mod common;
 
+use candle_core::Device;
 use engine::Label;
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use trainer::detect::{Outcome, detect, load_detector};
 use trainer::evaluate::{evaluate, score_run};
 use trainer::export::{BundleSource, write_bundle};
 use trainer::prepare::prepare;
+use trainer::tensors::TensorsError;
 use trainer::train::{RunFolder, RunMetrics, Span, Start, train};
 
 fn toy_manifest(root: &Path) -> PathBuf {
@@ -38,7 +40,7 @@ fn toy_config(manifest: PathBuf) -> RunConfig {
 }
 
 fn run(config: &RunConfig, folder: &Path, start: Start, stop_after: Option<u64>) -> RunMetrics {
-    let span = Span { start, stop_after };
+    let span = Span { start, stop_after, device: Device::Cpu };
     train(config, &RunFolder::new(folder), span, &ProgressBar::hidden()).unwrap()
 }
 
@@ -94,7 +96,7 @@ fn a_resumed_run_gives_the_bits_of_an_unbroken_one() {
 fn assert_same_end(a: &Path, b: &Path) {
     let tensors = |folder: &Path| {
         let bytes = std::fs::read(RunFolder::new(folder).last()).unwrap();
-        candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).unwrap()
+        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap()
     };
     let (a, b) = (tensors(a), tensors(b));
     assert_eq!(a.len(), b.len());
@@ -165,11 +167,50 @@ fn a_run_that_is_killed_again_and_again_ends_the_same() {
 fn a_loss_that_is_no_number_stops_the_run_and_names_the_batch() {
     let root = common::folder("diverged");
     let config = RunConfig { learning_rate: 1e30, clip_norm: 1e30, ..toy_config(toy_manifest(&root)) };
-    let span = Span { start: Start::Fresh, stop_after: None };
+    let span = Span { start: Start::Fresh, stop_after: None, device: Device::Cpu };
     let folder = RunFolder::new(root.join("run"));
     let error = train(&config, &folder, span, &ProgressBar::hidden()).unwrap_err().to_string();
     assert!(error.contains("step") && error.contains(".png") && error.contains("and 4 more"), "{error}");
     assert!(!folder.last().exists(), "a checkpoint of a broken network was kept");
+}
+
+#[test]
+fn a_run_begins_at_its_initial_checkpoint_or_not_at_all() {
+    let root = common::folder("initial");
+    let config = RunConfig { epochs: 1, ..toy_config(toy_manifest(&root)) };
+    let first = root.join("first");
+    run(&config, &first, Start::Fresh, None);
+    let initial = RunFolder::new(&first).last();
+    let stem = |folder: &Path| {
+        let bytes = std::fs::read(RunFolder::new(folder).last()).unwrap();
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+        tensors["network.conv_stem.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    // Another seed, and steps too small to be seen: what is alike came from the checkpoint.
+    let next = RunConfig { initial: Some(initial.clone()), learning_rate: 1e-12, seed: 2, ..config.clone() };
+    run(&next, &root.join("next"), Start::Fresh, None);
+    let far = |(a, b): (f32, f32)| (a - b).abs() > 1e-6;
+    assert!(!stem(&first).into_iter().zip(stem(&root.join("next"))).any(far));
+
+    let refusal = |config: RunConfig| {
+        let span = Span { start: Start::Fresh, stop_after: None, device: Device::Cpu };
+        let folder = RunFolder::new(root.join("refused"));
+        let error = train(&config, &folder, span, &ProgressBar::hidden()).unwrap_err();
+        assert!(format!("{error:#}").contains("initial = "), "{error:#}");
+        assert!(!folder.last().exists() && !folder.history().exists());
+        error
+    };
+    refusal(RunConfig { initial: Some(root.join("absent.safetensors")), ..config.clone() });
+    refusal(RunConfig { initial: Some(config.manifest.clone()), ..config.clone() });
+    // T05: the last layers of the two differ in width.
+    let narrow = "mobilenetv4-conv-small-narrow".to_owned();
+    let error = refusal(RunConfig { initial: Some(initial), network: narrow, ..config });
+    let mismatch = TensorsError::Shape {
+        name: "classifier.weight".into(),
+        found: vec![1, 1280],
+        expected: vec![1, 768],
+    };
+    assert_eq!(error.downcast_ref(), Some(&mismatch), "{error:#}");
 }
 
 #[test]
@@ -178,11 +219,11 @@ fn a_second_run_does_not_overwrite_the_first() {
     let config = RunConfig { epochs: 1, ..toy_config(toy_manifest(&root)) };
     let folder = root.join("run");
     run(&config, &folder, Start::Fresh, None);
-    let span = Span { start: Start::Fresh, stop_after: None };
+    let span = Span { start: Start::Fresh, stop_after: None, device: Device::Cpu };
     let error = train(&config, &RunFolder::new(&folder), span, &ProgressBar::hidden()).unwrap_err();
     assert!(error.to_string().contains("--resume"), "{error}");
     let other = RunConfig { seed: 2, ..config };
-    let span = Span { start: Start::Resume, stop_after: None };
+    let span = Span { start: Start::Resume, stop_after: None, device: Device::Cpu };
     let error = train(&other, &RunFolder::new(&folder), span, &ProgressBar::hidden()).unwrap_err();
     assert!(error.to_string().contains("configuration"), "{error}");
 }

@@ -35,7 +35,7 @@ pub struct BundleSource<'a> {
 /// If the run is not finished, a file fails, or the engine's logit is not candle's.
 pub fn write_bundle(source: &BundleSource, folder: &Path) -> Result<Manifest> {
     let checkpoint = Checkpoint::read(&source.run.best())?;
-    let network = Network::from_checkpoint(&checkpoint)?;
+    let network = Network::from_checkpoint(&checkpoint, &Device::Cpu)?;
     let metrics_path = source.run.metrics();
     let metrics = std::fs::read(&metrics_path).with_context(|| {
         format!("cannot read {}; finish the run with `aware train`", metrics_path.display())

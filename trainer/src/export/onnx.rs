@@ -3,8 +3,8 @@
 //! Operator set 13, static shapes, every value listed in `value_info` and every convolution with a
 //! bias: wonnx needs the shapes and gets 3x3 convolutions without bias wrong.
 
-use crate::models::{ConvKind, ConvNorm, Executor, Linear, Model};
-use crate::ops::Activation;
+use crate::models::{ConvKind, ConvNorm, Executor, Linear, Model, PointConv};
+use crate::ops::{Activation, Window};
 use candle_core::{Result, Tensor};
 use engine::runtime::proto::{
     ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT, GraphProto, ModelProto, NodeProto,
@@ -105,16 +105,9 @@ impl Executor for GraphWriter {
         let (weight, bias) = layer.folded()?;
         let weight = self.constant(format!("{}.weight", layer.name), &weight)?;
         let bias = self.constant(format!("{}.bias", layer.name), &bias)?;
-        let window = layer.window;
-        let (channels, kernel, padding) = (layer.channels_out(), window.kernel as i64, window.padding as i64);
+        let (window, channels) = (layer.window, layer.channels_out());
         let group = if layer.kind == ConvKind::Depthwise { channels } else { 1 };
-        let attributes = vec![
-            ints("dilations", &[1, 1]),
-            int("group", group as i64),
-            ints("kernel_shape", &[kernel, kernel]),
-            ints("pads", &[padding; 4]),
-            ints("strides", &[window.stride as i64; 2]),
-        ];
+        let attributes = conv_attributes(window, group, x);
         let shape = vec![1, channels, window.output(x.shape[2]), window.output(x.shape[3])];
         let y = self.push("Conv", &[&x.name, &weight, &bias], attributes, layer.name.clone(), shape);
         match layer.activation {
@@ -122,6 +115,7 @@ impl Executor for GraphWriter {
             Activation::Relu => {
                 Ok(self.push("Relu", &[&y.name], Vec::new(), format!("{}.relu", layer.name), y.shape))
             }
+            Activation::Silu => self.silu(&y),
             Activation::Relu6 => {
                 let bound = |value: f32| Tensor::new(value, layer.weight.device());
                 let low = self.constant(format!("{}.low", layer.name), &bound(0.0)?)?;
@@ -136,9 +130,34 @@ impl Executor for GraphWriter {
         Ok(self.push("Add", &[&a.name, &b.name], Vec::new(), format!("{}.add", a.name), a.shape.clone()))
     }
 
+    fn point_conv(&mut self, layer: &PointConv, x: &Value) -> Result<Value> {
+        let weight = self.constant(format!("{}.weight", layer.name), &layer.weight)?;
+        let bias = self.constant(format!("{}.bias", layer.name), &layer.bias)?;
+        let attributes = conv_attributes(Window::same(1, 1), 1, x);
+        let shape = vec![1, layer.bias.elem_count(), x.shape[2], x.shape[3]];
+        Ok(self.push("Conv", &[&x.name, &weight, &bias], attributes, layer.name.clone(), shape))
+    }
+
+    fn silu(&mut self, x: &Value) -> Result<Value> {
+        let factor = self.sigmoid(x)?;
+        let name = format!("{}.silu", x.name);
+        Ok(self.push("Mul", &[&x.name, &factor.name], Vec::new(), name, x.shape.clone()))
+    }
+
+    fn sigmoid(&mut self, x: &Value) -> Result<Value> {
+        let name = format!("{}.sigmoid", x.name);
+        Ok(self.push("Sigmoid", &[&x.name], Vec::new(), name, x.shape.clone()))
+    }
+
+    fn gate(&mut self, x: &Value, factor: &Value) -> Result<Value> {
+        let name = format!("{}.gate", x.name);
+        Ok(self.push("Mul", &[&x.name, &factor.name], Vec::new(), name, x.shape.clone()))
+    }
+
     fn global_average_pool(&mut self, x: &Value) -> Result<Value> {
         let shape = vec![1, x.shape[1], 1, 1];
-        Ok(self.push("GlobalAveragePool", &[&x.name], Vec::new(), "global_pool".into(), shape))
+        let name = format!("{}.mean", x.name);
+        Ok(self.push("GlobalAveragePool", &[&x.name], Vec::new(), name, shape))
     }
 
     fn linear(&mut self, layer: &Linear, x: &Value) -> Result<Value> {
@@ -150,6 +169,18 @@ impl Executor for GraphWriter {
         let bias = self.constant(format!("{}.bias", layer.name), &layer.bias)?;
         Ok(self.push("Gemm", &[&flat.name, &weight, &bias], Vec::new(), layer.name.clone(), vec![1, cout]))
     }
+}
+
+/// Attributes of a convolution by `window` over `x`.
+fn conv_attributes(window: Window, group: usize, x: &Value) -> Vec<AttributeProto> {
+    let [[top, bottom], [left, right]] = [x.shape[2], x.shape[3]].map(|extent| window.pads(extent));
+    vec![
+        ints("dilations", &[1, 1]),
+        int("group", group as i64),
+        ints("kernel_shape", &[window.kernel as i64; 2]),
+        ints("pads", &[top, left, bottom, right].map(|zeros| zeros as i64)),
+        ints("strides", &[window.stride as i64; 2]),
+    ]
 }
 
 fn int(name: &str, value: i64) -> AttributeProto {

@@ -1,9 +1,13 @@
-//! EfficientNetV2 (Tan and Le, arXiv 2104.00298) without what integers do badly, with timm's layer names.
+//! EfficientNetV2 (Tan and Le, arXiv 2104.00298), with the layer names of timm's checkpoints: the small members B0 to
+//! B3 as they were published, and one without what integers do badly.
 
-use super::layers::{ConvNorm, Executor, Linear};
-use crate::ops::{Activation, Window};
-use candle_core::Result;
+use super::layers::{ConvNorm, Executor, Linear, PointConv};
+use crate::ops::{Activation, Padding, Window};
+use candle_core::{Device, Result};
 use candle_nn::VarBuilder;
+
+/// Inputs of a block by values that squeeze-and-excitation keeps of them (the published ratio is 0.25).
+const SQUEEZE: usize = 4;
 
 /// How the blocks of a stage are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +35,21 @@ pub struct Stage {
     pub channels: usize,
 }
 
+/// What the layers of a member have in common beside their widths.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Flavour {
+    /// After each convolution but the projections.
+    pub activation: Activation,
+    /// Zeros around the maps of 3x3 convolutions.
+    pub padding: Padding,
+    /// Epsilon of the batch norms.
+    pub epsilon: f64,
+    /// Whether inverted blocks weigh their channels (squeeze-and-excitation).
+    pub excites: bool,
+}
+
 /// Widths and stages of one member of the family.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Name of the preset.
     pub name: &'static str,
@@ -40,33 +57,77 @@ pub struct Config {
     pub stem: usize,
     /// Stages of blocks.
     pub stages: Vec<Stage>,
-    /// Channels of the embedding before the logit.
+    /// Length of the embedding: the mean of the last maps, before the logit.
     pub head: usize,
+    /// What the layers have in common.
+    pub flavour: Flavour,
 }
 
 impl Config {
+    /// B0, 5.86 M parameters with one logit, an embedding of 1280 values.
+    pub fn b0() -> Self {
+        Self::scaled("efficientnetv2-b0", 10, 10)
+    }
+
+    /// B1, 6.86 M parameters with one logit, an embedding of 1280 values.
+    pub fn b1() -> Self {
+        Self::scaled("efficientnetv2-b1", 10, 11)
+    }
+
+    /// B2, 8.69 M parameters with one logit, an embedding of 1408 values.
+    pub fn b2() -> Self {
+        Self::scaled("efficientnetv2-b2", 11, 12)
+    }
+
+    /// B3, 12.82 M parameters with one logit, an embedding of 1536 values.
+    pub fn b3() -> Self {
+        Self::scaled("efficientnetv2-b3", 12, 14)
+    }
+
     /// The student of the cascade's expert, 11.2 M parameters: B0's table at 1.3 times its width and depth, ReLU6 for
     /// SiLU and no squeeze-and-excitation, after the lite variants of EfficientNet. The embedding has 1664 values.
     pub fn lite() -> Self {
-        let stage = |kind, blocks, stride, expand, channels| Stage { kind, blocks, stride, expand, channels };
+        let flavour = Flavour {
+            activation: Activation::Relu6,
+            padding: Padding::Even(1),
+            epsilon: super::layers::EPSILON,
+            excites: false,
+        };
+        Config { flavour, ..Self::scaled("efficientnetv2-lite", 13, 13) }
+    }
+
+    /// The family's table with `width` tenths of its channels, rounded to multiples of 8, and `depth` tenths of its
+    /// blocks, rounded up (EfficientNet, arXiv 1905.11946, and its authors' code).
+    fn scaled(name: &'static str, width: usize, depth: usize) -> Self {
+        let channels = |base: usize| (base * width + 40) / 80 * 8;
+        let stage = |kind, blocks: usize, stride, expand, base| {
+            let blocks = (blocks * depth).div_ceil(10);
+            Stage { kind, blocks, stride, expand, channels: channels(base) }
+        };
         Config {
-            name: "efficientnetv2-lite",
-            stem: 40,
+            name,
+            stem: channels(32),
             stages: vec![
-                stage(Kind::Plain, 2, 1, 1, 24),
-                stage(Kind::Fused, 3, 2, 4, 40),
-                stage(Kind::Fused, 3, 2, 4, 64),
-                stage(Kind::Inverted, 4, 2, 4, 128),
-                stage(Kind::Inverted, 7, 1, 6, 144),
-                stage(Kind::Inverted, 11, 2, 6, 248),
+                stage(Kind::Plain, 1, 1, 1, 16),
+                stage(Kind::Fused, 2, 2, 4, 32),
+                stage(Kind::Fused, 2, 2, 4, 48),
+                stage(Kind::Inverted, 3, 2, 4, 96),
+                stage(Kind::Inverted, 5, 1, 6, 112),
+                stage(Kind::Inverted, 8, 2, 6, 192),
             ],
-            head: 1664,
+            head: channels(1280),
+            flavour: Flavour {
+                activation: Activation::Silu,
+                padding: Padding::Tensorflow,
+                epsilon: 1e-3,
+                excites: true,
+            },
         }
     }
 
     /// Every preset.
     pub fn presets() -> Vec<Self> {
-        vec![Self::lite()]
+        vec![Self::b0(), Self::b1(), Self::b2(), Self::b3(), Self::lite()]
     }
 }
 
@@ -85,23 +146,26 @@ impl EfficientNetV2 {
     /// # Errors
     /// If `vb` lacks a tensor or has one of another shape.
     pub fn new(vb: &VarBuilder, config: &Config) -> Result<Self> {
-        let relu6 = Activation::Relu6;
-        let stem = Window::same(3, 2);
-        let conv_stem = ConvNorm::dense(vb, ["conv_stem", "bn1"], [3, config.stem], stem, relu6)?;
+        let flavour = &config.flavour;
+        let conv_stem = flavour.square(vb, ["conv_stem", "bn1"], [3, config.stem], 2)?;
         let mut channels = config.stem;
         let mut blocks = Vec::new();
         for (number, stage) in config.stages.iter().enumerate() {
             for index in 0..stage.blocks {
                 let vb = vb.pp(format!("blocks.{number}.{index}"));
                 let stride = if index == 0 { stage.stride } else { 1 };
-                blocks.push(Block::new(&vb, channels, &Stage { stride, ..*stage })?);
+                blocks.push(Block::new(&vb, channels, &Stage { stride, ..*stage }, flavour)?);
                 channels = stage.channels;
             }
         }
-        let head = [channels, config.head];
-        let conv_head = ConvNorm::dense(vb, ["conv_head", "bn2"], head, Window::same(1, 1), relu6)?;
+        let conv_head = flavour.point(vb, ["conv_head", "bn2"], [channels, config.head])?;
         let classifier = Linear::new(vb, "classifier", [config.head, 1])?;
         Ok(EfficientNetV2 { conv_stem, blocks, conv_head, classifier })
+    }
+
+    /// The device that holds the weights.
+    pub fn device(&self) -> &Device {
+        self.classifier.weight.device()
     }
 
     /// Walks the layers from the picture to the logit.
@@ -119,31 +183,82 @@ impl EfficientNetV2 {
     }
 }
 
-/// Convolutions in a row, and the input added to what comes out where the shapes agree.
+impl Flavour {
+    fn square(
+        &self,
+        vb: &VarBuilder,
+        names: [&str; 2],
+        channels: [usize; 2],
+        stride: usize,
+    ) -> Result<ConvNorm> {
+        let window = Window { kernel: 3, stride, padding: self.padding };
+        Ok(ConvNorm::dense(vb, names, channels, window, self.activation)?.with_epsilon(self.epsilon))
+    }
+
+    fn depthwise(
+        &self,
+        vb: &VarBuilder,
+        names: [&str; 2],
+        channels: usize,
+        stride: usize,
+    ) -> Result<ConvNorm> {
+        let window = Window { kernel: 3, stride, padding: self.padding };
+        Ok(ConvNorm::depthwise(vb, names, channels, window, self.activation)?.with_epsilon(self.epsilon))
+    }
+
+    fn point(&self, vb: &VarBuilder, names: [&str; 2], channels: [usize; 2]) -> Result<ConvNorm> {
+        let window = Window::same(1, 1);
+        Ok(ConvNorm::dense(vb, names, channels, window, self.activation)?.with_epsilon(self.epsilon))
+    }
+
+    fn projection(&self, vb: &VarBuilder, names: [&str; 2], channels: [usize; 2]) -> Result<ConvNorm> {
+        Flavour { activation: Activation::Identity, ..*self }.point(vb, names, channels)
+    }
+}
+
+/// Convolutions in a row, channels weighed before the last one, and the input added to what comes out where the shapes
+/// agree.
 #[derive(Debug, Clone)]
 struct Block {
     layers: Vec<ConvNorm>,
+    excitation: Option<Excitation>,
+    projection: Option<ConvNorm>,
     residual: bool,
 }
 
 impl Block {
-    fn new(vb: &VarBuilder, cin: usize, stage: &Stage) -> Result<Self> {
-        let (wide, cout) = (cin * stage.expand, stage.channels);
-        let (square, point) = (Window::same(3, stage.stride), Window::same(1, 1));
-        let (relu6, identity) = (Activation::Relu6, Activation::Identity);
-        let layers = match stage.kind {
-            Kind::Plain => vec![ConvNorm::dense(vb, ["conv", "bn1"], [cin, cout], square, relu6)?],
-            Kind::Fused => vec![
-                ConvNorm::dense(vb, ["conv_exp", "bn1"], [cin, wide], square, relu6)?,
-                ConvNorm::dense(vb, ["conv_pwl", "bn2"], [wide, cout], point, identity)?,
-            ],
-            Kind::Inverted => vec![
-                ConvNorm::dense(vb, ["conv_pw", "bn1"], [cin, wide], point, relu6)?,
-                ConvNorm::depthwise(vb, ["conv_dw", "bn2"], wide, square, relu6)?,
-                ConvNorm::dense(vb, ["conv_pwl", "bn3"], [wide, cout], point, identity)?,
-            ],
-        };
-        Ok(Block { layers, residual: stage.stride == 1 && cin == cout })
+    fn new(vb: &VarBuilder, cin: usize, stage: &Stage, flavour: &Flavour) -> Result<Self> {
+        let (wide, cout, stride) = (cin * stage.expand, stage.channels, stage.stride);
+        let residual = stride == 1 && cin == cout;
+        match stage.kind {
+            Kind::Plain => Ok(Block {
+                layers: vec![flavour.square(vb, ["conv", "bn1"], [cin, cout], stride)?],
+                excitation: None,
+                projection: None,
+                residual,
+            }),
+            Kind::Fused => Ok(Block {
+                layers: vec![flavour.square(vb, ["conv_exp", "bn1"], [cin, wide], stride)?],
+                excitation: None,
+                projection: Some(flavour.projection(vb, ["conv_pwl", "bn2"], [wide, cout])?),
+                residual,
+            }),
+            Kind::Inverted => {
+                let excitation = flavour
+                    .excites
+                    .then(|| Excitation::new(&vb.pp("se"), wide, cin / SQUEEZE))
+                    .transpose()?;
+                Ok(Block {
+                    layers: vec![
+                        flavour.point(vb, ["conv_pw", "bn1"], [cin, wide])?,
+                        flavour.depthwise(vb, ["conv_dw", "bn2"], wide, stride)?,
+                    ],
+                    excitation,
+                    projection: Some(flavour.projection(vb, ["conv_pwl", "bn3"], [wide, cout])?),
+                    residual,
+                })
+            }
+        }
     }
 
     fn run<E: Executor>(&self, executor: &mut E, x: &E::Value) -> Result<E::Value> {
@@ -151,6 +266,38 @@ impl Block {
         for layer in &self.layers {
             y = executor.conv_norm(layer, &y)?;
         }
+        if let Some(excitation) = &self.excitation {
+            y = excitation.run(executor, &y)?;
+        }
+        if let Some(projection) = &self.projection {
+            y = executor.conv_norm(projection, &y)?;
+        }
         if self.residual { executor.add(&y, x) } else { Ok(y) }
+    }
+}
+
+/// Squeeze-and-excitation (Hu et al., arXiv 1709.01507): each channel times a factor in (0, 1) that two small layers
+/// read off the means of all channels.
+#[derive(Debug, Clone)]
+struct Excitation {
+    conv_reduce: PointConv,
+    conv_expand: PointConv,
+}
+
+impl Excitation {
+    fn new(vb: &VarBuilder, channels: usize, kept: usize) -> Result<Self> {
+        Ok(Excitation {
+            conv_reduce: PointConv::new(vb, "conv_reduce", [channels, kept])?,
+            conv_expand: PointConv::new(vb, "conv_expand", [kept, channels])?,
+        })
+    }
+
+    fn run<E: Executor>(&self, executor: &mut E, x: &E::Value) -> Result<E::Value> {
+        let means = executor.global_average_pool(x)?;
+        let kept = executor.point_conv(&self.conv_reduce, &means)?;
+        let kept = executor.silu(&kept)?;
+        let factors = executor.point_conv(&self.conv_expand, &kept)?;
+        let factors = executor.sigmoid(&factors)?;
+        executor.gate(x, &factors)
     }
 }

@@ -1,6 +1,8 @@
 //! Layers that know their names, and the executors that walk them.
 
-use crate::ops::{Activation, Window, batch_norm_eval, batch_norm_train, depthwise_conv, im2col};
+use crate::ops::{
+    Activation, Window, batch_norm_eval, batch_norm_train, depthwise_conv, gate, im2col, mean_of_map,
+};
 use candle_core::{Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
@@ -39,6 +41,8 @@ pub struct ConvNorm {
     pub window: Window,
     /// What follows the batch norm.
     pub activation: Activation,
+    /// Added to the variance before its root; [`EPSILON`] unless the network says another.
+    pub epsilon: f64,
 }
 
 impl ConvNorm {
@@ -93,7 +97,13 @@ impl ConvNorm {
             kind,
             window,
             activation,
+            epsilon: EPSILON,
         })
+    }
+
+    /// The layer with another `epsilon`.
+    pub fn with_epsilon(self, epsilon: f64) -> Self {
+        ConvNorm { epsilon, ..self }
     }
 
     /// Number of output channels.
@@ -107,7 +117,7 @@ impl ConvNorm {
     /// # Errors
     /// None but candle's own.
     pub fn folded(&self) -> Result<(Tensor, Tensor)> {
-        let scale = (&self.gamma / (&self.running_variance + EPSILON)?.sqrt()?)?;
+        let scale = (&self.gamma / (&self.running_variance + self.epsilon)?.sqrt()?)?;
         let weight = self.weight.broadcast_mul(&scale.reshape((scale.elem_count(), 1, 1, 1))?)?;
         let bias = (&self.beta - (&self.running_mean * &scale)?)?;
         Ok((weight, bias))
@@ -134,15 +144,14 @@ impl ConvNorm {
         match mode {
             Mode::Evaluate => {
                 let norm = [&self.gamma, &self.beta, &self.running_mean, &self.running_variance];
-                batch_norm_eval(x, norm, EPSILON, self.activation)
+                batch_norm_eval(x, norm, self.epsilon, self.activation)
             }
             Mode::Train => {
-                let (y, moments) = batch_norm_train(x, &self.gamma, &self.beta, EPSILON, self.activation)?;
+                let (y, moments) =
+                    batch_norm_train(x, &self.gamma, &self.beta, self.epsilon, self.activation)?;
                 let count = (x.elem_count() / x.dim(0)?) as f64;
-                let mean = Tensor::new(moments.mean, x.device())?;
-                let unbiased =
-                    (Tensor::new(moments.variance, x.device())? * (count / (count - 1.0).max(1.0)))?;
-                follow(&self.running_mean, &mean)?;
+                let unbiased = (moments.variance * (count / (count - 1.0).max(1.0)))?;
+                follow(&self.running_mean, &moments.mean)?;
                 follow(&self.running_variance, &unbiased)?;
                 Ok(y)
             }
@@ -154,6 +163,32 @@ impl ConvNorm {
 fn follow(running: &Tensor, new: &Tensor) -> Result<()> {
     let next = ((running * (1.0 - MOMENTUM))? + (new * MOMENTUM)?)?.detach();
     Var::from_tensor(running)?.set(&next)
+}
+
+/// A 1x1 convolution with bias.
+#[derive(Debug, Clone)]
+pub struct PointConv {
+    /// Name in checkpoints.
+    pub name: String,
+    /// `[C_out, C_in, 1, 1]`.
+    pub weight: Tensor,
+    /// `[C_out]`.
+    pub bias: Tensor,
+}
+
+impl PointConv {
+    /// A convolution of `cin` to `cout` channels called `name` in the checkpoint under `vb`.
+    ///
+    /// # Errors
+    /// If `vb` has no such tensors.
+    pub fn new(vb: &VarBuilder, name: &str, [cin, cout]: [usize; 2]) -> Result<Self> {
+        let vb = vb.pp(name);
+        Ok(PointConv {
+            name: vb.prefix(),
+            weight: vb.get_with_hints((cout, cin, 1, 1), "weight", Init::Const(0.0))?,
+            bias: vb.get_with_hints(cout, "bias", Init::Const(0.0))?,
+        })
+    }
 }
 
 /// Fully connected layer with bias.
@@ -193,6 +228,18 @@ pub trait Executor {
     /// Sum of two values of one shape.
     fn add(&mut self, a: &Self::Value, b: &Self::Value) -> Result<Self::Value>;
 
+    /// 1x1 convolution with bias.
+    fn point_conv(&mut self, layer: &PointConv, x: &Self::Value) -> Result<Self::Value>;
+
+    /// `x * sigmoid(x)`.
+    fn silu(&mut self, x: &Self::Value) -> Result<Self::Value>;
+
+    /// `1 / (1 + exp(-x))`.
+    fn sigmoid(&mut self, x: &Self::Value) -> Result<Self::Value>;
+
+    /// Each map of `x` times its own `factor`, a value of height and width 1.
+    fn gate(&mut self, x: &Self::Value, factor: &Self::Value) -> Result<Self::Value>;
+
     /// Mean over height and width, which become 1.
     fn global_average_pool(&mut self, x: &Self::Value) -> Result<Self::Value>;
 
@@ -226,9 +273,27 @@ impl Executor for Compute {
         a + b
     }
 
-    fn global_average_pool(&mut self, x: &Tensor) -> Result<Tensor> {
+    fn point_conv(&mut self, layer: &PointConv, x: &Tensor) -> Result<Tensor> {
         let (c, h, w, n) = x.dims4()?;
-        x.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n))
+        let cout = layer.bias.elem_count();
+        let y = layer.weight.reshape((cout, c))?.matmul(&x.contiguous()?.reshape((c, h * w * n))?)?;
+        y.broadcast_add(&layer.bias.reshape((cout, 1))?)?.reshape((cout, h, w, n))
+    }
+
+    fn silu(&mut self, x: &Tensor) -> Result<Tensor> {
+        x.silu()
+    }
+
+    fn sigmoid(&mut self, x: &Tensor) -> Result<Tensor> {
+        candle_nn::ops::sigmoid(x)
+    }
+
+    fn gate(&mut self, x: &Tensor, factor: &Tensor) -> Result<Tensor> {
+        gate(x, factor)
+    }
+
+    fn global_average_pool(&mut self, x: &Tensor) -> Result<Tensor> {
+        mean_of_map(x)
     }
 
     fn linear(&mut self, layer: &Linear, x: &Tensor) -> Result<Tensor> {

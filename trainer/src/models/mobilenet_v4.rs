@@ -2,7 +2,7 @@
 
 use super::layers::{ConvNorm, Executor, Linear};
 use crate::ops::{Activation, Window};
-use candle_core::Result;
+use candle_core::{Device, Result};
 use candle_nn::VarBuilder;
 
 /// One row of the architecture table.
@@ -177,6 +177,11 @@ impl MobileNetV4 {
         let conv_head = ConvNorm::dense(vb, ["conv_head", "norm_head"], head, point, Activation::Relu)?;
         let classifier = Linear::new(vb, "classifier", [config.head, 1])?;
         Ok(MobileNetV4 { conv_stem, blocks, conv_head, classifier })
+    }
+
+    /// The device that holds the weights.
+    pub fn device(&self) -> &Device {
+        self.classifier.weight.device()
     }
 
     /// Walks the layers from the picture to the logit.

@@ -11,7 +11,7 @@ mod model;
 mod weights;
 
 pub use efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
-pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode};
+pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode, PointConv};
 pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
 pub use model::Model;
 pub use weights::{initialise, lock, parameter_count};

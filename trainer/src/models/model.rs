@@ -3,7 +3,7 @@
 use super::efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
 use super::layers::{Compute, Executor, Mode};
 use super::mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// A network: pictures to one logit.
@@ -47,13 +47,21 @@ impl Model {
         }
     }
 
-    /// Logits `[N]` of normalised RGB `pictures` `[N, 3, H, W]`.
+    /// The device that holds the weights.
+    pub fn device(&self) -> &Device {
+        match self {
+            Model::MobileNetV4(network) => network.device(),
+            Model::EfficientNetV2(network) => network.device(),
+        }
+    }
+
+    /// Logits `[N]` of normalised RGB `pictures` `[N, 3, H, W]`, which may lie on another device than the network.
     ///
     /// # Errors
     /// If the shape is another.
     pub fn forward_t(&self, pictures: &Tensor, train: bool) -> Result<Tensor> {
         let mode = if train { Mode::Train } else { Mode::Evaluate };
-        let maps = pictures.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
+        let maps = pictures.to_device(self.device())?.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
         self.run(&mut Compute { mode }, &maps)?.flatten_all()
     }
 }
@@ -62,7 +70,7 @@ impl Model {
 mod tests {
     use super::*;
     use crate::models::initialise;
-    use candle_core::{DType, Device};
+    use candle_core::DType;
     use candle_nn::VarMap;
 
     fn network(name: &str) -> Result<(VarMap, Model)> {

@@ -1,6 +1,10 @@
 //! Depthwise convolution with its gradients: one rayon task a channel, vectors over the batch.
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{Window, contiguous, dims4};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -44,6 +48,17 @@ impl CustomOp2 for Depthwise {
             forward_channel(&plane, &w[channel * k * k..][..k * k], window, ow, out);
         });
         Ok((CpuStorage::F32(out), Shape::from((c, oh, ow, n))))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        w: &CudaStorage,
+        lw: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cuda::convolution::depthwise(self.window, (x, lx), (w, lw))
     }
 
     fn bwd(
@@ -92,6 +107,17 @@ impl CustomOp2 for DepthwiseGradInput {
         });
         Ok((CpuStorage::F32(out), Shape::from((c, h, width, n))))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        g: &CudaStorage,
+        lg: &Layout,
+        w: &CudaStorage,
+        lw: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cuda::convolution::depthwise_grad_input(self.window, [self.h, self.w], (g, lg), (w, lw))
+    }
 }
 
 struct DepthwiseGradWeight {
@@ -124,6 +150,17 @@ impl CustomOp2 for DepthwiseGradWeight {
         });
         Ok((CpuStorage::F32(out), Shape::from((c, 1, k, k))))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        g: &CudaStorage,
+        lg: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cuda::convolution::depthwise_grad_weight(self.window, (x, lx), (g, lg))
+    }
 }
 
 /// One channel: `[H, W, N]`.
@@ -151,12 +188,13 @@ fn add_scaled(out: &mut [f32], weight: f32, x: &[f32]) {
 #[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
 fn forward_channel(x: &Plane, weight: &[f32], window: Window, ow: usize, out: &mut [f32]) {
     let k = window.kernel;
+    let (vertical, horizontal) = (window.axis(x.h), window.axis(x.w));
     for (i, out) in out.chunks_exact_mut(x.n).enumerate() {
         let (oy, ox) = (i / ow, i % ow);
         for ky in 0..k {
-            let Some(iy) = window.source(oy, ky, x.h) else { continue };
+            let Some(iy) = vertical.source(oy, ky) else { continue };
             for kx in 0..k {
-                let Some(ix) = window.source(ox, kx, x.w) else { continue };
+                let Some(ix) = horizontal.source(ox, kx) else { continue };
                 add_scaled(out, weight[ky * k + kx], x.batch(iy, ix));
             }
         }
@@ -167,14 +205,14 @@ fn forward_channel(x: &Plane, weight: &[f32], window: Window, ow: usize, out: &m
 fn grad_input_channel(grad: &Plane, weight: &[f32], window: Window, width: usize, out: &mut [f32]) {
     let k = window.kernel;
     let n = grad.n;
-    let height = out.len() / (width * n);
+    let (vertical, horizontal) = (window.axis(out.len() / (width * n)), window.axis(width));
     for oy in 0..grad.h {
         for ky in 0..k {
-            let Some(iy) = window.source(oy, ky, height) else { continue };
+            let Some(iy) = vertical.source(oy, ky) else { continue };
             for ox in 0..grad.w {
                 let g = grad.batch(oy, ox);
                 for kx in 0..k {
-                    let Some(ix) = window.source(ox, kx, width) else { continue };
+                    let Some(ix) = horizontal.source(ox, kx) else { continue };
                     add_scaled(&mut out[(iy * width + ix) * n..][..n], weight[ky * k + kx], g);
                 }
             }
@@ -186,14 +224,15 @@ fn grad_input_channel(grad: &Plane, weight: &[f32], window: Window, width: usize
 fn grad_weight_channel(x: &Plane, grad: &Plane, window: Window, out: &mut [f32]) {
     const LANES: usize = 16;
     let k = window.kernel;
+    let (vertical, horizontal) = (window.axis(x.h), window.axis(x.w));
     for ky in 0..k {
         for kx in 0..k {
             let mut lanes = [0f32; LANES];
             let mut rest = 0f32;
             for oy in 0..grad.h {
-                let Some(iy) = window.source(oy, ky, x.h) else { continue };
+                let Some(iy) = vertical.source(oy, ky) else { continue };
                 for ox in 0..grad.w {
-                    let Some(ix) = window.source(ox, kx, x.w) else { continue };
+                    let Some(ix) = horizontal.source(ox, kx) else { continue };
                     let (a, b) =
                         (x.batch(iy, ix).chunks_exact(LANES), grad.batch(oy, ox).chunks_exact(LANES));
                     rest += a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum::<f32>();
@@ -212,42 +251,36 @@ fn grad_weight_channel(x: &Plane, grad: &Plane, window: Window, out: &mut [f32])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::tests::{close, random};
-
-    /// Candle's grouped convolution on `[N, C, H, W]`, as a second implementation.
-    fn stock(x: &Tensor, w: &Tensor, window: Window) -> Result<Tensor> {
-        let c = x.dim(0)?;
-        x.permute((3, 0, 1, 2))?
-            .contiguous()?
-            .conv2d(w, window.padding, window.stride, 1, c)?
-            .permute((1, 2, 3, 0))?
-            .contiguous()
-    }
+    use crate::ops::tests::{candles, close, devices, random};
 
     #[test]
     fn values_and_gradients_equal_candles() -> Result<()> {
-        for (c, size, n, kernel, stride) in [
-            (3, 7, 2, 3, 1),
-            (2, 8, 17, 3, 2),
-            (4, 6, 5, 5, 1),
-            (1, 9, 33, 5, 2),
-            (2, 4, 1, 7, 1),
-            (2, 2, 3, 5, 1),
-        ] {
-            let window = Window::same(kernel, stride);
-            let x = random(&[c, size, size, n], 1)?;
-            let w = random(&[c, 1, kernel, kernel], 2)?;
-            let ours = depthwise_conv(&x, &w, window)?;
-            let theirs = stock(&x, &w, window)?;
-            close(&ours, &theirs, 1e-5)?;
-            let direction = random(ours.dims(), 3)?;
-            let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
-            let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
-            for variable in [&x, &w] {
-                let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
-                    panic!("a gradient is missing")
-                };
-                close(ours, theirs, 1e-4)?;
+        for device in devices() {
+            for (c, size, n, window) in [
+                (3, 7, 2, Window::same(3, 1)),
+                (2, 8, 17, Window::same(3, 2)),
+                (4, 6, 5, Window::same(5, 1)),
+                (1, 9, 33, Window::same(5, 2)),
+                (2, 4, 1, Window::same(7, 1)),
+                (2, 2, 3, Window::same(5, 1)),
+                (2, 8, 17, Window::tensorflow_same(3, 2)),
+                (3, 7, 5, Window::tensorflow_same(3, 2)),
+            ] {
+                let kernel = window.kernel;
+                let x = random(&device, &[c, size, size, n], 1)?;
+                let w = random(&device, &[c, 1, kernel, kernel], 2)?;
+                let ours = depthwise_conv(&x, &w, window)?;
+                let theirs = candles(&x, &w, window, c)?;
+                close(&ours, &theirs, 1e-5)?;
+                let direction = random(&device, ours.dims(), 3)?;
+                let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
+                let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
+                for variable in [&x, &w] {
+                    let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
+                        panic!("a gradient is missing")
+                    };
+                    close(ours, theirs, 1e-4)?;
+                }
             }
         }
         Ok(())
@@ -255,8 +288,10 @@ mod tests {
 
     #[test]
     fn a_weight_of_the_wrong_shape_is_refused() -> Result<()> {
-        let (x, w) = (random(&[3, 4, 4, 1], 1)?, random(&[2, 1, 3, 3], 2)?);
-        assert!(depthwise_conv(&x, &w, Window::same(3, 1)).is_err());
+        for device in devices() {
+            let (x, w) = (random(&device, &[3, 4, 4, 1], 1)?, random(&device, &[2, 1, 3, 3], 2)?);
+            assert!(depthwise_conv(&x, &w, Window::same(3, 1)).is_err());
+        }
         Ok(())
     }
 }

@@ -1,6 +1,10 @@
 //! Windows of a map as the columns of a matrix, so that a dense convolution is one product.
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{Window, contiguous, dims4};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -27,21 +31,26 @@ impl CustomOp1 for Im2Col {
         let window = self.window;
         let k = window.kernel;
         let x = contiguous(x, layout, "im2col")?;
-        let (oh, ow) = (window.output(h), window.output(w));
-        let columns = oh * ow * n;
+        let (vertical, horizontal) = (window.axis(h), window.axis(w));
+        let columns = vertical.output * horizontal.output * n;
         let mut out = vec![0f32; c * k * k * columns];
         out.par_chunks_mut(columns).enumerate().for_each(|(row, out)| {
             let (channel, ky, kx) = (row / (k * k), row / k % k, row % k);
             let x = &x[channel * h * w * n..][..h * w * n];
-            for (oy, out) in out.chunks_exact_mut(ow * n).enumerate() {
-                let Some(iy) = window.source(oy, ky, h) else { continue };
+            for (oy, out) in out.chunks_exact_mut(horizontal.output * n).enumerate() {
+                let Some(iy) = vertical.source(oy, ky) else { continue };
                 for (ox, out) in out.chunks_exact_mut(n).enumerate() {
-                    let Some(ix) = window.source(ox, kx, w) else { continue };
+                    let Some(ix) = horizontal.source(ox, kx) else { continue };
                     out.copy_from_slice(&x[(iy * w + ix) * n..][..n]);
                 }
             }
         });
         Ok((CpuStorage::F32(out), Shape::from((c * k * k, columns))))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::convolution::im2col(self.window, (x, layout))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -71,14 +80,15 @@ impl CustomOp1 for Col2Im {
         let window = self.window;
         let k = window.kernel;
         let source = contiguous(columns, layout, "col2im")?;
-        let (oh, ow) = (window.output(h), window.output(w));
+        let (vertical, horizontal) = (window.axis(h), window.axis(w));
+        let outputs = vertical.output * horizontal.output * n;
         let mut out = vec![0f32; c * h * w * n];
         out.par_chunks_mut(h * w * n).enumerate().for_each(|(channel, out)| {
             for tap in 0..k * k {
-                let row = &source[(channel * k * k + tap) * oh * ow * n..][..oh * ow * n];
+                let row = &source[(channel * k * k + tap) * outputs..][..outputs];
                 for (i, values) in row.chunks_exact(n).enumerate() {
-                    let Some(iy) = window.source(i / ow, tap / k, h) else { continue };
-                    let Some(ix) = window.source(i % ow, tap % k, w) else { continue };
+                    let Some(iy) = vertical.source(i / horizontal.output, tap / k) else { continue };
+                    let Some(ix) = horizontal.source(i % horizontal.output, tap % k) else { continue };
                     for (out, value) in out[(iy * w + ix) * n..][..n].iter_mut().zip(values) {
                         *out += value;
                     }
@@ -87,34 +97,45 @@ impl CustomOp1 for Col2Im {
         });
         Ok((CpuStorage::F32(out), Shape::from((c, h, w, n))))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, columns: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::convolution::col2im(self.window, self.shape, (columns, layout))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::tests::{close, random};
+    use crate::ops::tests::{candles, close, devices, random};
 
     #[test]
     fn a_convolution_through_columns_equals_candles() -> Result<()> {
-        for (cin, cout, size, n, kernel, stride) in
-            [(3, 4, 8, 2, 3, 2), (2, 5, 6, 17, 3, 1), (1, 2, 7, 3, 5, 2)]
-        {
-            let window = Window::same(kernel, stride);
-            let x = random(&[cin, size, size, n], 1)?;
-            let w = random(&[cout, cin, kernel, kernel], 2)?;
-            let out = window.output(size);
-            let ours = w.reshape((cout, ()))?.matmul(&im2col(&x, window)?)?.reshape((cout, out, out, n))?;
-            let theirs = x.permute((3, 0, 1, 2))?.contiguous()?.conv2d(&w, window.padding, stride, 1, 1)?;
-            let theirs = theirs.permute((1, 2, 3, 0))?.contiguous()?;
-            close(&ours, &theirs, 1e-5)?;
-            let direction = random(ours.dims(), 3)?;
-            let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
-            let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
-            for variable in [&x, &w] {
-                let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
-                    panic!("a gradient is missing")
-                };
-                close(ours, theirs, 1e-4)?;
+        for device in devices() {
+            for (cin, cout, size, n, window) in [
+                (3, 4, 8, 2, Window::same(3, 2)),
+                (2, 5, 6, 17, Window::same(3, 1)),
+                (1, 2, 7, 3, Window::same(5, 2)),
+                (3, 4, 8, 2, Window::tensorflow_same(3, 2)),
+                (2, 3, 7, 3, Window::tensorflow_same(3, 2)),
+            ] {
+                let kernel = window.kernel;
+                let x = random(&device, &[cin, size, size, n], 1)?;
+                let w = random(&device, &[cout, cin, kernel, kernel], 2)?;
+                let out = window.output(size);
+                let ours =
+                    w.reshape((cout, ()))?.matmul(&im2col(&x, window)?)?.reshape((cout, out, out, n))?;
+                let theirs = candles(&x, &w, window, 1)?;
+                close(&ours, &theirs, 1e-5)?;
+                let direction = random(&device, ours.dims(), 3)?;
+                let ours = (ours * direction.as_tensor())?.sum_all()?.backward()?;
+                let theirs = (theirs * direction.as_tensor())?.sum_all()?.backward()?;
+                for variable in [&x, &w] {
+                    let (Some(ours), Some(theirs)) = (ours.get(variable), theirs.get(variable)) else {
+                        panic!("a gradient is missing")
+                    };
+                    close(ours, theirs, 1e-4)?;
+                }
             }
         }
         Ok(())

@@ -1,8 +1,41 @@
-//! One buffer for many values, one after the other.
+//! Only steps that are read, and one buffer for many values, one after the other.
 
 use super::{BufferId, Plan, Source};
 
 impl Plan {
+    /// Takes out the steps whose results nobody reads: floats of values that went on as bytes.
+    pub(super) fn drop_unread(&mut self) {
+        let mut is_read = vec![false; self.inputs.len() + self.steps.len()];
+        let read = |sources: &mut dyn Iterator<Item = Source>, is_read: &mut [bool]| {
+            for source in sources {
+                if let Source::Buffer(place) = source {
+                    is_read[place.buffer] = true;
+                }
+            }
+        };
+        read(&mut self.outputs.iter().map(|output| output.place), &mut is_read);
+        for step in self.steps.iter().rev() {
+            if is_read[step.output.buffer] {
+                read(&mut step.inputs.iter().copied(), &mut is_read);
+            }
+        }
+        let kept: Vec<bool> = self.steps.iter().map(|step| is_read[step.output.buffer]).collect();
+        let first = self.inputs.len();
+        let mut number = first;
+        let mut numbers: Vec<BufferId> = (0..first).collect();
+        for kept in &kept {
+            numbers.push(number);
+            number += usize::from(*kept);
+        }
+        let mut kept = kept.into_iter();
+        self.steps.retain(|_| kept.next().unwrap_or(true));
+        for step in &mut self.steps {
+            step.output.buffer = numbers[step.output.buffer];
+            step.inputs.iter_mut().for_each(|input| rename(input, &numbers));
+        }
+        self.outputs.iter_mut().for_each(|output| rename(&mut output.place, &numbers));
+    }
+
     /// Gives buffers whose content is no longer read to later steps.
     ///
     /// Until then every step writes a buffer of its own, numbered behind those of the inputs.

@@ -270,7 +270,7 @@ impl<'a> Lowering<'a> {
     }
 
     pub(super) fn lower(&mut self, index: usize) -> Result<(), ModelError> {
-        if self.fused[index] || self.lower_quantised(index)? {
+        if self.fused[index] || self.is_limit_of_bytes(index) || self.lower_quantised(index)? {
             return Ok(());
         }
         let graph = self.graph;

@@ -112,6 +112,7 @@ impl Plan {
         let outputs = lowering.give_outputs()?;
         let Lowering { steps, constants, inputs, .. } = lowering;
         let mut plan = Plan { steps, buffers: Vec::new(), constants, inputs, outputs };
+        plan.drop_unread();
         plan.share_buffers();
         let words: usize = plan.buffers.iter().sum();
         if words > MAX_ELEMENTS {

@@ -108,6 +108,12 @@ impl Lowering<'_> {
         }
     }
 
+    /// Node `index` limits what goes into one `QuantizeLinear`, which keeps the limits itself.
+    pub(super) fn is_limit_of_bytes(&self, index: usize) -> bool {
+        let node = &self.graph.nodes[index];
+        matches!(node.op, Op::Unary(Unary::Clip { .. })) && self.ending(node.output).is_some()
+    }
+
     /// Marks what an integer step took in, and keeps where its result lies.
     fn end(&mut self, ending: &Ending, stored: Stored) {
         for &index in ending.limits.iter().chain([&ending.quantize]) {
@@ -164,7 +170,13 @@ impl Lowering<'_> {
     pub(super) fn quantise(&mut self, node: &Node) -> Result<Stored, ModelError> {
         let unsupported = || node.error("only one scale for all elements is supported");
         let parameters = self.result_of(node).ok_or_else(unsupported)?;
-        let value = node.inputs[0];
+        let mut value = node.inputs[0];
+        // Past the limits that were left to this step.
+        while let Some(maker) =
+            self.maker[value].filter(|&maker| self.stored[value].is_none() && self.is_limit_of_bytes(maker))
+        {
+            value = self.graph.nodes[maker].inputs[0];
+        }
         let x = self.floats(node, value)?;
         let shape = self.shape(value).to_vec();
         let elements = shape.iter().product();
@@ -336,8 +348,13 @@ impl Lowering<'_> {
         let (&[rows, k], m) = (self.shape(node.inputs[0]), self.shape(node.output)[1]) else {
             return Ok(None);
         };
+        // The same bytes are rows and a map of one pixel.
+        let mut value = node.inputs[0];
+        while let Some(Op::Reshape(_)) = self.maker[value].map(|maker| &graph.nodes[maker].op) {
+            value = self.maker[value].map_or(value, |maker| graph.nodes[maker].inputs[0]);
+        }
         let found = self.weights(node.inputs[1], m, usize::from(!transpose));
-        let (Some(x), Some(mut weights)) = (self.dequantised(node.inputs[0]), found) else { return Ok(None) };
+        let (Some(x), Some(mut weights)) = (self.dequantised(value), found) else { return Ok(None) };
         if !transpose {
             let turned = |i: usize| weights.values[i % k * m + i / k];
             weights.values = (0..k * m).map(turned).collect();
@@ -415,11 +432,13 @@ impl Lowering<'_> {
             node.inputs.iter().map(|&value| self.dequantised(value)).collect();
         let (Some(inputs), Some(ending)) = (inputs, self.ending(node.output)) else { return Ok(None) };
         let result = ending.parameters;
+        // Limits that cut nothing off are none.
         let is_same = |x: &Dequantised| {
             (x.parameters.scale, x.parameters.zero_point) == (result.scale, result.zero_point)
+                && (result.low..=result.high).contains(&x.parameters.low)
+                && (result.low..=result.high).contains(&x.parameters.high)
         };
-        // Limits in between would have to be computed.
-        if !inputs.iter().all(is_same) || !ending.limits.is_empty() {
+        if !inputs.iter().all(is_same) {
             return Ok(None);
         }
         let first = &inputs[0];
