@@ -1,7 +1,7 @@
 //! The cascade: picture bytes -> [`Report`].
 
 use crate::bundle::{Bundle, Manifest, Stage};
-use crate::crop::Crop;
+use crate::crop::{Crop, CropSource};
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::report::{ModelIdentity, Notice, REPORT_SCHEMA_VERSION, Report, StageReport};
@@ -65,8 +65,21 @@ impl Detector {
     /// # Errors
     /// Those of [`Frame::from_encoded`], and [`Error::Numeric`].
     pub fn judge(&mut self, bytes: &[u8], now_ms: &dyn Fn() -> f64) -> Result<Report, Error> {
+        self.judge_crop(bytes, &Crop::centre_square, now_ms)
+    }
+
+    /// As [`Detector::judge`], of the region that `crop_of` chooses in the decoded picture.
+    ///
+    /// # Errors
+    /// As [`Detector::judge`].
+    pub fn judge_crop(
+        &mut self,
+        bytes: &[u8],
+        crop_of: &dyn Fn(&Frame) -> Crop,
+        now_ms: &dyn Fn() -> f64,
+    ) -> Result<Report, Error> {
         let started_ms = now_ms();
-        let (frame, crop, input) = self.prepare(bytes)?;
+        let (frame, crop, input) = self.prepare(bytes, crop_of)?;
         let prepared_ms = now_ms();
         let logit = self.logit(&input)?;
         let finished_ms = now_ms();
@@ -104,7 +117,7 @@ impl Detector {
     /// # Errors
     /// Those of [`Frame::from_encoded`].
     pub fn input(&self, bytes: &[u8]) -> Result<Tensor, Error> {
-        let (_, _, input) = self.prepare(bytes)?;
+        let (_, _, input) = self.prepare(bytes, &Crop::centre_square)?;
         Ok(input)
     }
 
@@ -121,16 +134,23 @@ impl Detector {
         if logit.is_finite() { Ok(logit) } else { Err(Error::Numeric { stage: self.stage.name.clone() }) }
     }
 
-    fn prepare(&self, bytes: &[u8]) -> Result<(Frame, Crop, Tensor), Error> {
+    fn prepare(
+        &self,
+        bytes: &[u8],
+        crop_of: &dyn Fn(&Frame) -> Crop,
+    ) -> Result<(Frame, Crop, Tensor), Error> {
         let frame = Frame::from_encoded(bytes)?;
-        let crop = Crop::centre_square(&frame);
+        let crop = crop_of(&frame);
         let input = self.manifest.preprocess.tensor(&frame, &crop);
         Ok((frame, crop, input))
     }
 
     fn notices(&self, crop: &Crop) -> Vec<Notice> {
-        let mut notices = vec![Notice::NoFaceDetector];
-        if crop.side < self.manifest.preprocess.size {
+        let mut notices = Vec::new();
+        if crop.source == CropSource::CentreSquare {
+            notices.push(Notice::NoFaceDetector);
+        }
+        if crop.width().min(crop.height()) < self.manifest.preprocess.size {
             notices.push(Notice::SmallPicture);
         }
         notices

@@ -75,29 +75,35 @@ impl Preprocess {
     }
 }
 
-/// The RGB bytes of `crop`, resized to `size` x `size`.
+/// The RGB bytes of `crop`, resized to `size` x `size`; a crop that is no square is stretched.
 pub fn resize_square(frame: &Frame, crop: &Crop, size: u32) -> Vec<u8> {
-    let filter = Filter::triangle(crop.side, size);
-    let (side, size) = (crop.side as usize, size as usize);
-    let row_bytes = frame.width() as usize * 3;
+    resize(frame, crop, [size, size])
+}
 
-    // Horizontal pass: [side, side, 3] -> [side, size, 3]
-    let mut narrow = vec![0u8; side * size * 3];
-    for (y, target) in narrow.chunks_exact_mut(size * 3).enumerate() {
-        let start = (crop.y as usize + y) * row_bytes + crop.x as usize * 3;
-        let source = &frame.rgb()[start..start + side * 3];
-        for (window, pixel) in filter.windows.iter().zip(target.chunks_exact_mut(3)) {
+/// The RGB bytes of `crop`, resized to `width` x `height`, across before down.
+pub fn resize(frame: &Frame, crop: &Crop, [width, height]: [u32; 2]) -> Vec<u8> {
+    let columns = Filter::triangle(crop.width(), width);
+    let rows = Filter::triangle(crop.height(), height);
+    let (narrow_bytes, source_bytes) = (width as usize * 3, crop.width() as usize * 3);
+    let frame_bytes = frame.width() as usize * 3;
+
+    // Horizontal pass: [crop height, crop width, 3] -> [crop height, width, 3]
+    let mut narrow = vec![0u8; crop.height() as usize * narrow_bytes];
+    for (y, target) in narrow.chunks_exact_mut(narrow_bytes).enumerate() {
+        let start = (crop.y as usize + y) * frame_bytes + crop.x as usize * 3;
+        let source = &frame.rgb()[start..start + source_bytes];
+        for (window, pixel) in columns.windows.iter().zip(target.chunks_exact_mut(3)) {
             for (channel, value) in pixel.iter_mut().enumerate() {
                 *value = window.apply(|i| source[i * 3 + channel]);
             }
         }
     }
 
-    // Vertical pass: [side, size, 3] -> [size, size, 3]
-    let mut small = vec![0u8; size * size * 3];
-    for (window, target) in filter.windows.iter().zip(small.chunks_exact_mut(size * 3)) {
+    // Vertical pass: [crop height, width, 3] -> [height, width, 3]
+    let mut small = vec![0u8; height as usize * narrow_bytes];
+    for (window, target) in rows.windows.iter().zip(small.chunks_exact_mut(narrow_bytes)) {
         for (i, value) in target.iter_mut().enumerate() {
-            *value = window.apply(|y| narrow[y * size * 3 + i]);
+            *value = window.apply(|y| narrow[y * narrow_bytes + i]);
         }
     }
     small

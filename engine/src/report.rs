@@ -64,7 +64,7 @@ pub struct ModelIdentity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
-    /// No face was looked for: the middle of the whole picture was judged.
+    /// No face was looked for, or none found: the middle of the whole picture was judged.
     NoFaceDetector,
     /// The judged region is smaller than the network's input and was enlarged.
     SmallPicture,
@@ -75,7 +75,7 @@ impl Notice {
     pub fn text(self) -> &'static str {
         match self {
             Notice::NoFaceDetector => {
-                "No face was looked for: the middle square of the whole picture was judged, so a face should fill it."
+                "No face was looked for or found: the middle square of the whole picture was judged, so a face should fill it."
             }
             Notice::SmallPicture => "The picture is smaller than the network's input: details are missing.",
         }

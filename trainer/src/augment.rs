@@ -94,12 +94,14 @@ impl Augment {
     }
 
     fn random_crop(&self, crop: &Crop, rng: &mut impl Rng) -> Crop {
-        let side = (f64::from(crop.side) * rng.random_range(self.min_crop..=1.0)).round().max(1.0) as u32;
-        let room = crop.side - side.min(crop.side);
+        let share = rng.random_range(self.min_crop..=1.0);
+        let part = |side: u32| ((f64::from(side) * share).round().max(1.0) as u32).min(side);
+        let (width, height) = (part(crop.width()), part(crop.height()));
         Crop {
-            x: crop.x + rng.random_range(0..=room),
-            y: crop.y + rng.random_range(0..=room),
-            side: side.min(crop.side),
+            x: crop.x + rng.random_range(0..=crop.width() - width),
+            y: crop.y + rng.random_range(0..=crop.height() - height),
+            side: width,
+            height: crop.height.map(|_| height),
             ..*crop
         }
     }

@@ -1,16 +1,22 @@
 //! Command line: one subcommand a step of the story.
 
+mod classify;
 mod export;
+mod faces;
+mod paths;
 mod prepare;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
+use classify::{ClassifyArgs, run_classify};
 use engine::Frame;
 use engine::frame::MAX_FILE_BYTES;
 use export::{ExportArgs, ProfileArgs, run_export, run_profile};
+use faces::{FacesArgs, run_faces};
 use image::ImageEncoder;
 use indicatif::{ProgressBar, ProgressStyle};
+use paths::{PathsArgs, run_paths};
 use prepare::{PrepareArgs, ValidateArgs, run_prepare, run_validate};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,10 +25,11 @@ use trainer::blend::{Ellipse, blend};
 use trainer::checkpoint::{self, Progress};
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
-use trainer::detect::{Outcome, detect, load_detector};
+use trainer::detect::{Outcome, detect_face, load_detector};
 use trainer::device::{DeviceKind, explain};
 use trainer::evaluate::{compare, evaluate, score_run, text as report_text};
 use trainer::export::{BundleSource, write_bundle};
+use trainer::faces::{FaceConfig, FaceFinder};
 use trainer::files::{read_limited, write_json, write_whole};
 use trainer::import::{Classifier, read_weights, take_weights};
 use trainer::loader::{Loader, View};
@@ -39,6 +46,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Say in a file where the published data sets lie, and check it.
+    #[command(after_help = paths::EXAMPLES)]
+    Paths(PathsArgs),
+    /// Sort the videos of DFDC into real/ and fake/ by its metadata.
+    #[command(after_help = classify::EXAMPLES)]
+    ClassifyDfdc(ClassifyArgs),
+    /// Find faces in pictures.
+    #[command(after_help = faces::EXAMPLES)]
+    Faces(FacesArgs),
     /// Write the manifest of data sets, split without leaks.
     #[command(after_help = prepare::EXAMPLES)]
     Prepare(PrepareArgs),
@@ -208,6 +224,9 @@ struct DetectArgs {
     /// Folder of the bundle.
     #[arg(long, default_value = "models/first", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
+    /// Judge the largest face, found with this YuNet file, instead of the middle of the picture.
+    #[arg(long, value_name = "FILE")]
+    faces: Option<PathBuf>,
     /// One JSON line a file: {"file", "report"} or {"file", "error": {"code", "message"}}.
     #[arg(long)]
     json: bool,
@@ -229,6 +248,9 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Paths(args) => run_paths(&args)?,
+        Command::ClassifyDfdc(args) => run_classify(&args)?,
+        Command::Faces(args) => return run_faces(&args),
         Command::Prepare(args) => run_prepare(&args)?,
         Command::Validate(args) => run_validate(&args)?,
         Command::Preview(args) => run_preview(&args)?,
@@ -344,10 +366,11 @@ fn write_png(path: &Path, frame: &Frame) -> Result<()> {
 
 fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
     let mut detector = load_detector(&args.bundle)?;
+    let finder = args.faces.clone().map(FaceConfig::new).as_ref().map(FaceFinder::load).transpose()?;
     let mut output = std::io::stdout().lock();
     let mut all_judged = true;
     for file in &args.files {
-        let finding = detect(&mut detector, file);
+        let finding = detect_face(&mut detector, finder.as_ref(), file);
         all_judged &= matches!(finding.outcome, Outcome::Report(_));
         let line = if args.json { serde_json::to_string(&finding)? } else { finding.text() };
         match writeln!(output, "{line}").and_then(|()| output.flush()) {

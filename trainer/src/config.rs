@@ -1,6 +1,7 @@
 //! One TOML file is one training run.
 
 use crate::augment::Augment;
+use crate::files::read_text;
 use crate::loss::LossWeights;
 use anyhow::{Context, Result, ensure};
 use engine::Preprocess;
@@ -81,8 +82,7 @@ impl RunConfig {
     /// # Errors
     /// If the file does not read, has an unknown key or a value out of range.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = read_text(path)?;
         let config: RunConfig = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
         Ok(config)
     }

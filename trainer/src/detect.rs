@@ -1,10 +1,12 @@
 //! Pictures on disk -> reports, one at a time.
 
-use crate::files::read_bundle;
+use crate::faces::FaceFinder;
+use crate::files::{path_bytes, read_bundle};
 use anyhow::Result;
 use engine::frame::MAX_FILE_BYTES;
-use engine::{Detector, Error, Label, Report};
+use engine::{Crop, Detector, Error, Frame, Label, Report};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
@@ -14,6 +16,9 @@ use std::time::Instant;
 pub struct Finding {
     /// The file as it was named; bytes that are no UTF-8 are replaced.
     pub file: String,
+    /// The bytes of the name in hexadecimal, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_bytes: Option<String>,
     /// The judgement, or why there is none.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -32,7 +37,7 @@ pub enum Outcome {
 /// Why a file was not judged.
 #[derive(Debug, Serialize)]
 pub struct Failure {
-    /// The engine's code, or "io".
+    /// The engine's code, "io", or "faces" if the face detector failed.
     pub code: String,
     /// What to do about it.
     pub message: String,
@@ -48,16 +53,31 @@ pub fn load_detector(folder: &Path) -> Result<Detector> {
 
 /// Judges the picture at `path`.
 pub fn detect(detector: &mut Detector, path: &Path) -> Finding {
+    detect_face(detector, None, path)
+}
+
+/// Judges the picked face of the picture at `path`; its middle without a finder or a face.
+pub fn detect_face(detector: &mut Detector, finder: Option<&FaceFinder>, path: &Path) -> Finding {
     let started = Instant::now();
     let now_ms = || started.elapsed().as_secs_f64() * 1e3;
+    let failed = RefCell::new(None);
+    let crop_of = |frame: &Frame| match finder.map(|finder| finder.crop(frame)) {
+        Some(Ok(Some(crop))) => crop,
+        Some(Err(error)) => {
+            failed.replace(Some(Failure { code: "faces".into(), message: format!("{error:#}") }));
+            Crop::centre_square(frame)
+        }
+        Some(Ok(None)) | None => Crop::centre_square(frame),
+    };
     let outcome = match read_picture(path) {
-        Ok(bytes) => match detector.judge(&bytes, &now_ms) {
+        Ok(bytes) => match detector.judge_crop(&bytes, &crop_of, &now_ms) {
             Ok(report) => Outcome::Report(Box::new(report)),
             Err(error) => Outcome::Error(Failure { code: code_of(&error), message: error.to_string() }),
         },
         Err(error) => Outcome::Error(Failure { code: "io".into(), message: error.to_string() }),
     };
-    Finding { file: path.to_string_lossy().into_owned(), outcome }
+    let outcome = failed.into_inner().map_or(outcome, Outcome::Error);
+    Finding { file: path.to_string_lossy().into_owned(), file_bytes: path_bytes(path), outcome }
 }
 
 /// At most one byte more than the engine takes: it then names the limit itself.

@@ -70,7 +70,7 @@ pub fn score_run(folder: &RunFolder, split: Split) -> Result<RunScores> {
     let (learned, judged) = (of_split(Split::Train), of_split(split));
     let network = Network::from_checkpoint(&checkpoint, &Device::Cpu)?;
     let row = |(sample, scored): (&Sample, &Scored)| ScoreRow {
-        path: sample.image_path.display().to_string(),
+        path: sample.name(),
         label: sample.label,
         dataset: sample.dataset.clone(),
         group: sample.group.clone(),

@@ -2,8 +2,9 @@
 //!
 //! The training story, in the order of `aware --help`:
 //!
-//! 1. [`prepare`]: data sets ([`readers`], [`video`]) -> manifest ([`dataset`]), split without leaks
-//!    ([`splits`]; [`legacy`] to compare), with a [`report`];
+//! 1. [`prepare`]: data sets ([`paths`], [`readers`], [`classify`]) -> pictures ([`video`], [`faces`] by
+//!    [`yunet`]) -> manifest ([`dataset`]), split without leaks ([`splits`], [`duplicates`]; [`legacy`] to
+//!    compare), with a [`report`];
 //! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own, on a [`device`];
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s, which may begin at published weights ([`import`], [`tensors`]);
@@ -15,9 +16,16 @@
 pub mod config;
 pub mod dataset;
 pub mod readers;
+pub mod paths;
+pub mod classify;
 pub mod splits;
 pub mod legacy;
+pub mod duplicates;
 pub mod video;
+pub mod yunet;
+pub mod faces;
+mod spool;
+mod pictures;
 pub mod prepare;
 pub mod report;
 pub mod raster;

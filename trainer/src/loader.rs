@@ -2,9 +2,11 @@
 
 use crate::augment::{Augment, Face};
 use crate::dataset::Sample;
+use crate::files::read_limited;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use engine::{Crop, Frame, Preprocess};
+use engine::frame::MAX_FILE_BYTES;
+use engine::{Frame, Preprocess};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -109,7 +111,8 @@ impl Loader {
                 if items.len() < size && matches!(view, View::Augmented { .. }) {
                     break;
                 }
-                let batch = make_batch(items, &samples, &frames, &preprocess, &view);
+                let look = Look { samples: &samples, frames: &frames, preprocess: &preprocess };
+                let batch = look.make_batch(items, &view);
                 if sender.send(batch).is_err() {
                     break; // nobody waits any more
                 }
@@ -158,34 +161,41 @@ fn order(samples: &[Sample], view: &View) -> Vec<Item> {
     cells.concat()
 }
 
-fn make_batch(
-    items: &[Item],
-    samples: &[Sample],
-    frames: &Frames,
-    preprocess: &Preprocess,
-    view: &View,
-) -> Result<Batch> {
-    let pictures = items.par_iter().map(|&Item { index, face }| {
-        let frame = frames.get(index, &samples[index])?;
-        let crop = Crop::centre_square(&frame);
+/// What a batch is made of.
+struct Look<'a> {
+    samples: &'a [Sample],
+    frames: &'a Frames,
+    preprocess: &'a Preprocess,
+}
+
+impl Look<'_> {
+    fn make_batch(&self, items: &[Item], view: &View) -> Result<Batch> {
+        let pictures: Vec<Vec<f32>> =
+            items.par_iter().map(|item| self.picture(*item, view)).collect::<Result<_>>()?;
+        let labels: Vec<f32> = items.iter().map(|item| f32::from(item.label(self.samples))).collect();
+        let side = self.preprocess.size as usize;
+        Ok(Batch {
+            pictures: Tensor::from_vec(pictures.concat(), (items.len(), 3, side, side), &Device::Cpu)?,
+            labels: Tensor::from_vec(labels, items.len(), &Device::Cpu)?,
+            items: items.to_vec(),
+        })
+    }
+
+    /// `[3, S, S]`, normalised.
+    fn picture(&self, Item { index, face }: Item, view: &View) -> Result<Vec<f32>> {
+        let frame = self.frames.get(index, &self.samples[index])?;
+        let crop = self.samples[index].crop(&frame)?;
         let tensor = match view {
-            View::Plain => preprocess.tensor(&frame, &crop),
+            View::Plain => self.preprocess.tensor(&frame, &crop),
             View::Augmented { augment, seed, epoch } => {
                 // A real picture and the fake made of it share the random numbers, and with them the treatment.
                 let mut rng = stream(*seed, *epoch, index as u64 + 1);
-                preprocess.normalise(&augment.view(&frame, &crop, face, preprocess.size, &mut rng))
+                let size = self.preprocess.size;
+                self.preprocess.normalise(&augment.view(&frame, &crop, face, size, &mut rng))
             }
         };
         Ok(tensor.into_values())
-    });
-    let pictures: Vec<Vec<f32>> = pictures.collect::<Result<_>>()?;
-    let labels: Vec<f32> = items.iter().map(|item| f32::from(item.label(samples))).collect();
-    let side = preprocess.size as usize;
-    Ok(Batch {
-        pictures: Tensor::from_vec(pictures.concat(), (items.len(), 3, side, side), &Device::Cpu)?,
-        labels: Tensor::from_vec(labels, items.len(), &Device::Cpu)?,
-        items: items.to_vec(),
-    })
+    }
 }
 
 /// Decoded pictures, kept while there is room.
@@ -200,7 +210,7 @@ impl Frames {
             return Ok(frame.clone());
         }
         let context = || format!("cannot load {}", sample.image_path.display());
-        let bytes = std::fs::read(&sample.image_path).with_context(context)?;
+        let bytes = read_limited(&sample.image_path, MAX_FILE_BYTES as u64)?;
         let frame = Arc::new(Frame::from_encoded(&bytes).with_context(context)?);
         let size = frame.rgb().len();
         if self.bytes.fetch_add(size, Ordering::Relaxed) + size <= MAX_KEPT_BYTES {
@@ -215,6 +225,7 @@ impl Frames {
 mod tests {
     use super::*;
     use crate::dataset::Split;
+    use engine::crop::CropKind;
 
     fn samples(real: usize, fake: usize) -> Vec<Sample> {
         let sample = |index: usize| Sample {
@@ -224,6 +235,8 @@ mod tests {
             split: Split::Train,
             group: index.to_string(),
             dhash: String::new(),
+            face: None,
+            crop: CropKind::Square,
         };
         (0..real + fake).map(sample).collect()
     }

@@ -1,8 +1,11 @@
 //! What `prepare` found, in numbers, as JSON; and whether a manifest still holds.
 
-use crate::dataset::{Split, read_manifest};
-use crate::prepare::{Prepared, difference_hash};
+use crate::dataset::{Sample, Split, read_manifest};
+use crate::files::path_bytes;
+use crate::pictures::difference_hash;
+use crate::prepare::Rest;
 use anyhow::Result;
+use engine::crop::FaceBox;
 use indicatif::{ParallelProgressIterator, ProgressBar};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -31,8 +34,8 @@ impl Classes {
     }
 }
 
-/// Files that are not in the manifest.
-#[derive(Debug, Default, Serialize)]
+/// Files of one kind that are not in the manifest: all counted, some named.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Listing {
     /// How many.
     pub count: usize,
@@ -41,21 +44,35 @@ pub struct Listing {
 }
 
 /// One of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedFile {
-    /// Where it lies.
-    pub path: PathBuf,
+    /// Where it lies; bytes that are no UTF-8 are replaced.
+    pub path: String,
+    /// The bytes of `path` in hexadecimal, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
     /// Why it is not used.
     pub reason: String,
 }
 
 impl Listing {
-    fn new(files: &[(PathBuf, String)]) -> Self {
-        let listed = |(path, reason): &(PathBuf, String)| ListedFile {
-            path: path.to_string_lossy().into_owned().into(),
-            reason: reason.clone(),
-        };
-        Listing { count: files.len(), files: files.iter().take(MAX_LISTED).map(listed).collect() }
+    /// How many files there are, named or not.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds the file at `path`.
+    pub fn push(&mut self, path: &Path, reason: String) {
+        self.count += 1;
+        if self.files.len() < MAX_LISTED {
+            let text = path.to_string_lossy().into_owned();
+            self.files.push(ListedFile { path: text, path_bytes: path_bytes(path), reason });
+        }
     }
 }
 
@@ -70,38 +87,34 @@ pub struct Report {
     pub sets: BTreeMap<String, BTreeMap<&'static str, Classes>>,
     /// Classes that a split lacks, in words.
     pub missing: Vec<String>,
-    /// What could not be used.
-    pub skipped: Listing,
-    /// What the split left out.
-    pub left_out: Listing,
+    /// What is not in the manifest.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 impl Report {
-    /// The numbers of `prepared`.
-    pub fn new(prepared: &Prepared) -> Self {
-        let mut report = Report {
-            skipped: Listing::new(&prepared.skipped),
-            left_out: Listing::new(&prepared.left_out),
-            ..Report::default()
-        };
-        for sample in &prepared.samples {
-            let split = sample.split.name();
-            let of_set = report.sets.entry(sample.dataset.clone()).or_default();
-            for classes in
-                [&mut report.total, report.splits.entry(split).or_default(), of_set.entry(split).or_default()]
-            {
-                classes.count(sample.is_fake());
-            }
+    /// Counts a picture of the manifest.
+    pub fn count(&mut self, sample: &Sample) {
+        let split = sample.split.name();
+        let of_set = self.sets.entry(sample.dataset.clone()).or_default();
+        for classes in
+            [&mut self.total, self.splits.entry(split).or_default(), of_set.entry(split).or_default()]
+        {
+            classes.count(sample.is_fake());
         }
+    }
+
+    /// Completes the numbers by `rest` and by what is missing.
+    pub fn finish(&mut self, rest: Rest) {
         for split in [Split::Train, Split::Val, Split::Test] {
-            let classes = *report.splits.entry(split.name()).or_default();
+            let classes = *self.splits.entry(split.name()).or_default();
             for (name, count) in [("real", classes.real), ("fake", classes.fake)] {
                 if count == 0 {
-                    report.missing.push(format!("{} has no {name} picture", split.name()));
+                    self.missing.push(format!("{} has no {name} picture", split.name()));
                 }
             }
         }
-        report
+        self.rest = rest;
     }
 }
 
@@ -124,12 +137,12 @@ pub fn problems(path: &Path, progress: &ProgressBar) -> Result<Vec<(PathBuf, Str
             Some((sample.image_path.clone(), problem))
         })
         .collect();
-    let mut rows: HashMap<&Path, usize> = HashMap::new();
+    let mut rows: HashMap<(&Path, Option<FaceBox>), usize> = HashMap::new();
     for sample in &samples {
-        *rows.entry(&sample.image_path).or_default() += 1;
+        *rows.entry((&sample.image_path, sample.face)).or_default() += 1;
     }
     let twice = rows.into_iter().filter(|(_, count)| *count > 1);
-    problems.extend(twice.map(|(path, count)| (path.to_owned(), format!("in {count} rows"))));
+    problems.extend(twice.map(|((path, _), count)| (path.to_owned(), format!("in {count} rows"))));
     problems.sort();
     Ok(problems)
 }

@@ -72,6 +72,27 @@ fn bad_files_get_a_code_and_good_ones_still_a_verdict() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn c03_c05_what_is_no_file_and_a_name_that_is_no_text_get_a_line_each() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = common::folder("hostile-files");
+    let pipe = folder.join("pipe.png");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let loops = folder.join("loop.png");
+    std::os::unix::fs::symlink("loop.png", &loops).unwrap();
+    let bytes = folder.join(std::ffi::OsStr::from_bytes(b"caf\xe9.png"));
+    let has_bytes = std::fs::copy(sample("real-1.png"), &bytes).is_ok();
+    let paths = [pipe.as_path(), &loops, Path::new("/dev/zero"), &bytes];
+    let output = detect(&first_bundle(), &paths);
+    assert_eq!(output.status.code(), Some(3));
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 4);
+    assert!(lines[..3].iter().all(|line| code(line) == "io" && line["file_bytes"].is_null()), "{lines:?}");
+    assert!(lines[3]["file_bytes"].as_str().unwrap().ends_with("2f636166e92e706e67"), "{}", lines[3]);
+    assert_eq!(code(&lines[3]), if has_bytes { "none" } else { "io" });
+}
+
 #[test]
 fn m01_an_altered_bundle_does_not_run() {
     let altered = |name: &str, alter: &dyn Fn(&Path)| {
@@ -150,6 +171,27 @@ fn an_unknown_key_in_a_configuration_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("learningrate") && message.contains("line 2"), "{message}");
+}
+
+#[test]
+fn c04_a_configuration_that_is_none_is_refused_with_key_and_line() {
+    let folder = common::folder("bad-configs");
+    let config = folder.join("run.toml");
+    let refused = |text: &[u8], says: &[&str]| {
+        std::fs::write(&config, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_aware"))
+            .args(["train", "--config", config.to_str().unwrap(), "--output"])
+            .arg(folder.join("run"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(says.iter().all(|say| message.contains(say)), "{says:?}: {message}");
+    };
+    refused(b"seed = 1\nepochs = \"many\"\n", &["epochs", "line 2"]);
+    refused(b"batch_size = 1\n", &["batch_size is 1"]);
+    refused(b"seed = 1\n# caf\xe9\n", &["not UTF-8", "line 2"]);
+    refused(&vec![b'\n'; 100 << 20], &["more than 1048576 bytes"]);
 }
 
 #[test]

@@ -91,6 +91,69 @@ fn a09_validate_finds_what_changed() {
 }
 
 #[test]
+fn a09_equal_pictures_are_dropped_on_request() {
+    let root = common::folder("drop-duplicates");
+    common::toy_set(&root, 20);
+    let toy = root.join("toy");
+    let copy = |from: &str, to: &str| std::fs::copy(toy.join(from), toy.join(to)).unwrap();
+    copy("real/003.png", "real/same-bytes.png");
+    copy("real/004.png", "fake/called-fake.png");
+    // The same pixels in another file.
+    let pixels = image::load_from_memory(&std::fs::read(toy.join("fake/005.png")).unwrap()).unwrap();
+    pixels.save_with_format(toy.join("fake/same-pixels.webp"), image::ImageFormat::WebP).unwrap();
+    let report = root.join("report.json");
+    let options = ["--report", report.to_str().unwrap()];
+    let rows = || trainer::dataset::read_manifest(&root.join("manifest.csv")).unwrap();
+    assert_eq!(prepare(&root, &options).status.code(), Some(0));
+    assert_eq!((rows().len(), json(&report)["duplicates"]["count"].as_u64()), (43, Some(0)));
+
+    let output = prepare(&root, &[&options[..], &["--drop-duplicates"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("duplicates: 4 left out"), "{output:?}");
+    let (rows, report) = (rows(), json(&report));
+    let files = report["duplicates"]["files"].as_array().unwrap();
+    let dropped = |name: &str| files.iter().find(|file| file["path"].as_str().unwrap().ends_with(name));
+    assert_eq!((rows.len(), files.len()), (39, 4), "{files:?}");
+    for name in ["same-bytes.png", "same-pixels.webp"] {
+        assert!(dropped(name).unwrap()["reason"].as_str().unwrap().contains("another picture"), "{files:?}");
+    }
+    for name in ["real/004.png", "fake/called-fake.png"] {
+        assert!(dropped(name).unwrap()["reason"].as_str().unwrap().contains("real and fake"), "{files:?}");
+        assert!(!rows.iter().any(|row| row.image_path.ends_with(name)));
+    }
+}
+
+#[test]
+fn c03_pictures_that_change_while_they_are_read_are_whole_or_skipped() {
+    let root = common::folder("changing");
+    common::toy_set(&root, 20);
+    let path = root.join("toy/real/changing.png");
+    let whole = common::toy_picture(1000, 0);
+    std::fs::write(&path, &whole).unwrap();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for cut in (0..whole.len()).cycle() {
+                if is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                std::fs::write(&path, &whole[..cut]).unwrap();
+                std::fs::write(&path, &whole).unwrap();
+            }
+        });
+        for _ in 0..10 {
+            let output = prepare(&root, &[]);
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    std::fs::write(&path, &whole).unwrap();
+    prepare(&root, &[]);
+    let rows = trainer::dataset::read_manifest(&root.join("manifest.csv")).unwrap();
+    assert_eq!(rows.len(), 41);
+}
+
+#[test]
 fn t01_a_class_that_a_split_lacks_is_named() {
     let root = common::folder("missing-class");
     common::toy_set(&root, 20);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use trainer::dataset::{Split, read_manifest, write_manifest};
 use trainer::prepare::{PrepareConfig, Prepared, prepare_with};
-use trainer::readers::{Item, Layout, Set, read_sets};
+use trainer::readers::{Compression, Item, Layout, Set, read_sets};
 use trainer::splits::SplitMode;
 
 /// Empty files at `names` below `root`; readers open none.
@@ -122,6 +122,25 @@ fn a01_ffpp_is_read_with_pairs_compressions_and_lists() {
     );
     assert_eq!(read.skipped.len(), 2, "{:?}", read.skipped);
 
+    let of = |compressions: &[Compression]| {
+        let config = PrepareConfig {
+            compressions: compressions.to_vec(),
+            names_only: true,
+            ..PrepareConfig::default()
+        };
+        prepare_with(&root, &config, &ProgressBar::hidden())
+    };
+    let paths = |compressions: &[Compression]| {
+        of(compressions).unwrap().samples.into_iter().map(|sample| sample.image_path).collect::<Vec<_>>()
+    };
+    let light = paths(&[Compression::C0, Compression::C40]);
+    assert_eq!(light.len(), 3, "{light:?}");
+    assert!(light.iter().all(|path| path.iter().any(|part| part == "c0" || part == "c40")), "{light:?}");
+    assert_eq!(paths(&[]).len(), 7);
+    std::fs::remove_dir_all(root.join("original_sequences/youtube/c0")).unwrap();
+    let error = of(&[Compression::C0]).unwrap_err().to_string();
+    assert!(error.contains("c0") && error.contains("c23, c40"), "{error}");
+
     std::fs::write(root.join("train.json"), r#"[["000", "001"]]"#).unwrap();
     let error = read_sets(&root, &[], None).unwrap_err();
     assert!(error.to_string().contains("leak"), "{error}");
@@ -231,6 +250,50 @@ fn a_forced_layout_wins() {
 
 #[cfg(unix)]
 #[test]
+fn c03_a_folder_that_cannot_be_listed_and_one_too_deep_are_said() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = common::folder("hostile-folders");
+    let deep = vec!["deeper"; 20].join("/");
+    touch(&root, &["set/real/1.png", "set/fake/closed/1.png", &format!("set/real/{deep}/2.png")]);
+    let closed = root.join("set/fake/closed");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let is_closed = std::fs::read_dir(&closed).is_err();
+    let set = one_set(&root.join("set"), Layout::Folders);
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let says = |what: &str| set.skipped.iter().any(|(_, reason)| reason.contains(what));
+    assert!(says("folders deep"), "{:?}", set.skipped);
+    if is_closed {
+        assert!(says("cannot list the folder"), "{:?}", set.skipped);
+    } else {
+        eprintln!("left out: a folder that cannot be listed, since this user may list every one");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn c05_names_that_are_no_text_are_listed_byte_by_byte() {
+    use std::os::unix::ffi::OsStrExt;
+    let root = common::folder("bytes");
+    touch(&root, &["set/real/1.png"]);
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.png");
+    if std::fs::write(root.join("set/real").join(name), "").is_err() {
+        eprintln!("left out: names that are no text, since this file system has none");
+        return;
+    }
+    let prepared = names_only(&root, PrepareConfig::default());
+    assert_eq!((prepared.samples.len(), prepared.skipped.len()), (1, 1));
+    let listed = serde_json::to_value(&prepared.skipped.files[0]).unwrap();
+    assert!(listed["path_bytes"].as_str().unwrap().ends_with("2f636166e92e706e67"), "{listed}");
+    assert!(listed["reason"].as_str().unwrap().contains("UTF-8"), "{listed}");
+    // A folder above the set cannot be left out, so it is refused.
+    let above = root.join(std::ffi::OsStr::from_bytes(b"\xff"));
+    std::fs::rename(root.join("set"), &above).unwrap();
+    let error = read_sets(&above, &[], None).unwrap_err().to_string();
+    assert!(error.contains("not UTF-8"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
 fn c03_links_and_pipes_are_listed_not_followed() {
     let root = common::folder("links");
     touch(&root, &["outside/secret.png", "set/real/1.png"]);
@@ -280,7 +343,7 @@ fn a08_nobody_is_in_two_splits_and_the_official_test_list_is_honoured() {
     let prepared = names_only(&root, PrepareConfig::default());
     assert_nobody_is_in_two_splits(&prepared);
     assert_eq!(by_split(&prepared).len(), 3);
-    assert!(prepared.left_out.iter().all(|(_, reason)| reason.contains("id")), "{:?}", prepared.left_out);
+    assert!(prepared.left_out.files.iter().all(|file| file.reason.contains("id")), "{:?}", prepared.left_out);
 
     std::fs::write(
         root.join("List_of_testing_videos.txt"),

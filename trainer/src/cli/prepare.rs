@@ -1,15 +1,18 @@
 //! `aware prepare` and `aware validate`.
 
 use super::progress_bar;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use engine::crop::CropKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use trainer::dataset::write_manifest;
+use trainer::dataset::{Columns, ManifestWriter};
+use trainer::faces::{FaceConfig, Pick, THRESHOLD};
 use trainer::files::{back_up, write_json};
-use trainer::prepare::{PrepareConfig, prepare_with};
-use trainer::readers::Layout;
-use trainer::report::{Report, problems};
+use trainer::paths::DataPaths;
+use trainer::prepare::{PrepareConfig, prepare_into};
+use trainer::readers::{Compression, Layout, Place, find_sets};
+use trainer::report::{Listing, Report, problems};
 use trainer::splits::SplitMode;
 use trainer::video::{Coverage, FrameConfig};
 
@@ -23,19 +26,30 @@ pub(super) const EXAMPLES: &str = "Sets are found by how they lie: Celeb-DF v2, 
     2  the arguments are wrong\n\n\
     Examples:\n  aware prepare DATA --dry-run\n  aware prepare DATA --report runs/report.json --max-errors 100\n  \
     aware prepare DATA/Celeb-DF-v2 --frames runs/frames --stride 10 --max-frames 100\n  \
-    aware prepare DATA --dataset ffpp --hold-out FaceShifter\n  \
+    aware prepare DATA --dataset ffpp --compression c23,c40 --hold-out FaceShifter\n  \
+    aware prepare --config runs/paths.json --faces yunet.onnx --drop-duplicates\n  \
     aware prepare DATA --split legacy --output runs/legacy.csv";
 
 #[derive(Args)]
 pub(super) struct PrepareArgs {
     /// A data set, or a folder that holds some.
-    root: PathBuf,
+    #[arg(required_unless_present = "config")]
+    root: Option<PathBuf>,
+    /// Prepare the sets that this file of `aware paths` names.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["root", "layout"])]
+    config: Option<PathBuf>,
     /// Use this set only, by its folder or its name; may be repeated.
     #[arg(long = "dataset")]
     datasets: Vec<String>,
     /// Read every set as this layout, instead of finding out.
     #[arg(long)]
     layout: Option<Layout>,
+    /// Use these compressions of FaceForensics++ only.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    compression: Vec<Compression>,
+    /// Leave out all but one of pictures with the same pixels, and all where they are called real and fake.
+    #[arg(long)]
+    drop_duplicates: bool,
     /// How train, val and test are chosen.
     #[arg(long, default_value = "identity")]
     split: SplitMode,
@@ -59,6 +73,51 @@ pub(super) struct PrepareArgs {
     max_errors: Option<usize>,
     #[command(flatten)]
     frames: FrameArgs,
+    #[command(flatten)]
+    faces: FaceArgs,
+}
+
+#[derive(Args)]
+struct FaceArgs {
+    /// Look for faces with this YuNet file, and use those of at least 80 pixels with their surroundings.
+    #[arg(long = "faces", value_name = "FILE")]
+    detector: Option<PathBuf>,
+    /// Which faces of a picture or frame are used.
+    #[arg(long, default_value = "largest", requires = "detector")]
+    pick: Pick,
+    /// Use at most this many faces of a picture, or of all frames of a video.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max_faces: u32,
+    /// The shape of the region around a face.
+    #[arg(long, default_value = "square", requires = "detector")]
+    crop: CropShape,
+    /// Least score of a face, 0 to 1.
+    #[arg(long, value_name = "SCORE", default_value_t = THRESHOLD)]
+    face_threshold: f32,
+}
+
+/// [`CropKind`] on the command line, which the engine knows nothing of.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum CropShape {
+    /// A square about the face, moved into the picture.
+    Square,
+    /// As the original AWARE-NET: the face's box, cut off at the edges and stretched.
+    Legacy,
+}
+
+impl FaceArgs {
+    fn config(&self) -> Option<FaceConfig> {
+        Some(FaceConfig {
+            detector: self.detector.clone()?,
+            threshold: self.face_threshold,
+            pick: self.pick,
+            max_faces: self.max_faces,
+            crop: match self.crop {
+                CropShape::Square => CropKind::Square,
+                CropShape::Legacy => CropKind::Legacy,
+            },
+        })
+    }
 }
 
 #[derive(Args)]
@@ -95,18 +154,70 @@ impl FrameArgs {
     }
 }
 
+impl PrepareArgs {
+    /// The sets, and the compressions of FaceForensics++ to use.
+    fn sets(&self) -> Result<(Vec<Place>, Vec<Compression>)> {
+        let Some(file) = &self.config else {
+            let root = self.root.as_ref().context("neither a folder nor --config")?;
+            return Ok((find_sets(root, &self.datasets, self.layout)?, self.compression.clone()));
+        };
+        let paths = DataPaths::read(file)?;
+        let mut places = paths.places().with_context(|| format!("in {}", file.display()))?;
+        for name in &self.datasets {
+            let is_there = places.iter().any(|place| place.dataset == *name);
+            ensure!(is_there, "{} has no path for {name:?}", file.display());
+        }
+        places.retain(|place| self.datasets.is_empty() || self.datasets.contains(&place.dataset));
+        let is_asked = !self.compression.is_empty();
+        Ok((places, if is_asked { self.compression.clone() } else { paths.compressions }))
+    }
+}
+
 pub(super) fn run_prepare(args: &PrepareArgs) -> Result<()> {
+    let (places, compressions) = args.sets()?;
     let config = PrepareConfig {
-        datasets: args.datasets.clone(),
-        layout: args.layout,
         seed: args.seed,
         split: args.split,
         hold_out: args.hold_out.clone(),
+        compressions,
         frames: args.frames.config(),
+        faces: args.faces.config(),
+        drop_duplicates: args.drop_duplicates,
         names_only: args.dry_run,
     };
-    let prepared = prepare_with(&args.root, &config, &progress_bar("{pos}/{len} files"))?;
-    let report = Report::new(&prepared);
+    let columns = if config.faces.is_some() { Columns::Faces } else { Columns::Pictures };
+    let mut manifest = match args.dry_run {
+        true => None,
+        false => Some(ManifestWriter::create(&args.output, columns)?),
+    };
+    let mut report = Report::default();
+    let rest = prepare_into(places, &config, &progress_bar("{pos}/{len} files"), &mut |sample| {
+        report.count(&sample);
+        manifest.as_mut().map_or(Ok(()), |manifest| manifest.push(&sample))
+    })?;
+    report.finish(rest);
+    print_report(&report);
+    if let Some(path) = &args.report {
+        write_json(path, &report)?;
+    }
+    let (skipped, left_out) = (report.rest.skipped.count, report.rest.left_out.count);
+    if let Some(limit) = args.max_errors.filter(|limit| skipped > *limit) {
+        bail!("{skipped} files cannot be used, more than --max-errors {limit}; no manifest is written");
+    }
+    let outcome = format!("({skipped} skipped, {left_out} left out)");
+    let Some(manifest) = manifest else {
+        println!("dry run: nothing is written {outcome}");
+        return Ok(());
+    };
+    if let Some(backup) = back_up(&args.output)? {
+        println!("the manifest before is {}", backup.display());
+    }
+    manifest.finish()?;
+    println!("{} {outcome}", args.output.display());
+    Ok(())
+}
+
+fn print_report(report: &Report) {
     for (set, splits) in &report.sets {
         for (split, classes) in splits {
             println!("{set:18} {split:5}  {:7} real  {:7} fake", classes.real, classes.fake);
@@ -119,39 +230,23 @@ pub(super) fn run_prepare(args: &PrepareArgs) -> Result<()> {
     if let Some(imbalance) = report.total.imbalance {
         println!("imbalance: 1 to {imbalance:.2}");
     }
+    if report.rest.duplicates.count > 0 {
+        println!("duplicates: {} left out", report.rest.duplicates.count);
+    }
     for lack in &report.missing {
         eprintln!("warning: {lack}");
     }
-    print_files("skipped", &prepared.skipped);
-    print_files("left out", &prepared.left_out);
-    if let Some(path) = &args.report {
-        write_json(path, &report)?;
-    }
-    if let Some(limit) = args.max_errors.filter(|limit| prepared.skipped.len() > *limit) {
-        bail!(
-            "{} files cannot be used, more than --max-errors {limit}; no manifest is written",
-            prepared.skipped.len()
-        );
-    }
-    let outcome = format!("({} skipped, {} left out)", prepared.skipped.len(), prepared.left_out.len());
-    if args.dry_run {
-        println!("dry run: nothing is written {outcome}");
-        return Ok(());
-    }
-    if let Some(backup) = back_up(&args.output)? {
-        println!("the manifest before is {}", backup.display());
-    }
-    write_manifest(&args.output, &prepared.samples)?;
-    println!("{} {outcome}", args.output.display());
-    Ok(())
+    print_files("skipped", &report.rest.skipped);
+    print_files("left out", &report.rest.left_out);
+    print_files("duplicate", &report.rest.duplicates);
 }
 
-fn print_files(what: &str, files: &[(PathBuf, String)]) {
-    for (path, reason) in files.iter().take(MAX_LINES) {
+pub(super) fn print_files(what: &str, listing: &Listing) {
+    for file in listing.files.iter().take(MAX_LINES) {
         // Names of files may hold what a terminal would obey.
-        eprintln!("{what} {:?}: {reason}", path.display().to_string());
+        eprintln!("{what} {:?}: {}", file.path, file.reason);
     }
-    if let Some(more) = files.len().checked_sub(MAX_LINES).filter(|more| *more > 0) {
+    if let Some(more) = listing.count.checked_sub(MAX_LINES).filter(|more| *more > 0) {
         eprintln!("{what} {more} more; --report FILE lists them");
     }
 }

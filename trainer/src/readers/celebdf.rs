@@ -3,14 +3,14 @@
 //! `Celeb-real/id0_0001.mp4`, `YouTube-real/00170.mp4`, `Celeb-synthesis/id0_id16_0000.mp4`: person
 //! `id0` with the face of `id16`. A folder of frames may stand for a video.
 
-use super::{Set, walk};
+use super::{Reader, walk};
 use crate::dataset::Split;
 use crate::files::read_limited;
 use anyhow::{Context, Result, ensure};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-const CLASSES: [(&str, u8); 3] = [("Celeb-real", 0), ("YouTube-real", 0), ("Celeb-synthesis", 1)];
+const CLASSES: [(&str, u8); 3] = [("Celeb-real", 0), ("Celeb-synthesis", 1), ("YouTube-real", 0)];
 /// The publishers' test videos: a line `LABEL FOLDER/FILE` each, label 1 being real.
 const TEST_LIST: &str = "List_of_testing_videos.txt";
 /// The published list has 518 lines.
@@ -20,14 +20,14 @@ pub(super) fn fits(folder: &Path) -> bool {
     ["Celeb-real", "Celeb-synthesis"].iter().any(|name| walk::is_folder(&folder.join(name)))
 }
 
-pub(super) fn read(set: &mut Set) -> Result<()> {
-    let mut listed = test_list(&set.folder.join(TEST_LIST))?;
-    let all: Vec<String> = listed.iter().cloned().collect();
-    let on_list: HashSet<String> = std::mem::take(&mut listed);
+pub(super) fn read(reader: &mut Reader) -> Result<()> {
+    let on_list = test_list(&reader.place.folder.join(TEST_LIST))?;
+    let mut absent: BTreeSet<&String> = on_list.iter().collect();
     for (class, label) in CLASSES {
-        set.walk(class, |file| {
+        reader.walk(class, |file| {
             let clip = file.clip(1).to_owned();
             let video = format!("{class}/{clip}");
+            absent.remove(&video);
             let mut item = file.item(label, format!("celebdf/{video}"));
             item.identities = identities(&clip).unwrap_or_else(|| vec![item.video.clone()]);
             item.method = (label == 1).then(|| class.to_owned());
@@ -37,11 +37,8 @@ pub(super) fn read(set: &mut Set) -> Result<()> {
             Ok(item)
         });
     }
-    let found: HashSet<&str> =
-        set.items.iter().filter_map(|item| item.video.strip_prefix("celebdf/")).collect();
-    let absent: Vec<_> = all.iter().filter(|video| !found.contains(video.as_str())).cloned().collect();
     for video in absent {
-        set.skipped.push((set.folder.join(video), format!("named in {TEST_LIST}, but not there")));
+        reader.skip(reader.place.folder.join(video), format!("named in {TEST_LIST}, but not there"));
     }
     Ok(())
 }

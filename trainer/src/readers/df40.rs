@@ -3,7 +3,7 @@
 //! Its fakes are made from videos of FaceForensics++ and Celeb-DF, whose names the clips keep; so
 //! their identities are those sets' own.
 
-use super::{Set, celebdf, ffpp, walk};
+use super::{Reader, celebdf, ffpp, walk};
 use crate::dataset::Split;
 use std::path::Path;
 
@@ -17,8 +17,8 @@ pub(super) fn fits(folder: &Path) -> bool {
     has_clips(folder) || walk::folders_of(folder).iter().any(|method| is_method(method) && has_clips(method))
 }
 
-pub(super) fn read(set: &mut Set) {
-    set.walk("", |file| {
+pub(super) fn read(reader: &mut Reader) {
+    reader.walk("", |file| {
         let depth = match file.parts.as_slice() {
             [frames, _, _, ..] if frames == "frames" => 1,
             [_, frames, _, _, ..] if frames == "frames" => 2,

@@ -3,7 +3,7 @@
 //! As published each part has a `metadata.json`:
 //! `{"a.mp4": {"label": "FAKE", "split": "train", "original": "b.mp4"}}`.
 
-use super::{Item, Media, Set, folders, stem, walk};
+use super::{Item, Media, Reader, folders, stem, walk};
 use crate::dataset::Split;
 use crate::files::read_limited;
 use anyhow::{Context, Result};
@@ -33,19 +33,17 @@ pub(super) fn is_classified(folder: &Path) -> bool {
     name.is_some_and(|name| name.starts_with("dfdc")) && folders::fits(folder)
 }
 
-pub(super) fn read(set: &mut Set) -> Result<()> {
-    let root = set.folder.clone();
-    for part in std::iter::once(root.clone()).chain(walk::folders_of(&root)) {
+pub(super) fn read(reader: &mut Reader) -> Result<()> {
+    let root = &reader.place.folder;
+    for part in std::iter::once(root.clone()).chain(walk::folders_of(root)) {
         let path = part.join(METADATA);
         if walk::is_file(&path) {
             let entries: BTreeMap<String, Entry> =
                 serde_json::from_slice(&read_limited(&path, MAX_METADATA_BYTES)?)
                     .with_context(|| format!("in {}", path.display()))?;
             for (name, entry) in entries {
-                match item(&root, &part, &name, &entry) {
-                    Ok(item) => set.items.push(item),
-                    Err(reason) => set.skipped.push((part.join(METADATA), format!("{name:?}: {reason}"))),
-                }
+                let found = item(root, &part, &name, &entry);
+                (reader.take)(found.map_err(|reason| (path.clone(), format!("{name:?}: {reason}"))));
             }
         }
     }
@@ -84,18 +82,18 @@ fn item(root: &Path, part: &Path, name: &str, entry: &Entry) -> Result<Item, Str
         identities: vec![source],
         video,
         method: None,
+        compression: None,
         official,
         legacy_key: legacy_key(label, stem(name)),
         path,
     })
 }
 
-pub(super) fn read_classified(set: &mut Set) {
-    folders::read(set);
-    for item in &mut set.items {
+pub(super) fn read_classified(reader: &mut Reader) {
+    folders::read_as(reader, |item| {
         let clip = item.video.rsplit('/').next().unwrap_or(&item.video);
         item.legacy_key = legacy_key(item.label, clip);
-    }
+    });
 }
 
 fn legacy_key(label: u8, clip: &str) -> String {

@@ -1,7 +1,7 @@
 //! Deepfake-Eval-2024 (<https://arxiv.org/abs/2503.02857>): pictures and videos of social media, with
 //! `{image,video}-metadata-publish.csv` beside `{image,video}-data/`. For testing only.
 
-use super::{Set, walk};
+use super::{Reader, walk};
 use crate::dataset::Split;
 use crate::files::read_limited;
 use anyhow::{Context, Result};
@@ -15,14 +15,14 @@ pub(super) fn fits(folder: &Path) -> bool {
     KINDS.iter().any(|kind| walk::is_file(&folder.join(format!("{kind}-metadata-publish.csv"))))
 }
 
-pub(super) fn read(set: &mut Set) -> Result<()> {
+pub(super) fn read(reader: &mut Reader) -> Result<()> {
     for kind in KINDS {
-        let list = set.folder.join(format!("{kind}-metadata-publish.csv"));
+        let list = reader.place.folder.join(format!("{kind}-metadata-publish.csv"));
         if !walk::is_file(&list) {
             continue;
         }
         let labels = labels(&list)?;
-        set.walk(&format!("{kind}-data"), |file| {
+        reader.walk(&format!("{kind}-data"), |file| {
             let name = file.parts.last().cloned().unwrap_or_default();
             let label = match labels.get(&name).map(String::as_str) {
                 Some("real") => 0,

@@ -5,14 +5,15 @@
 //! `c23`, `c40`; folders of frames may stand for videos. `{train,val,test}.json` (also in `splits/`)
 //! hold the publishers' pairs of ids.
 
-use super::{Set, walk};
+use super::{Compression, Reader, walk};
 use crate::dataset::Split;
 use crate::files::read_limited;
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use std::collections::HashMap;
 use std::path::Path;
 
-const CLASSES: [(&str, u8); 2] = [("original_sequences", 0), ("manipulated_sequences", 1)];
+const CLASSES: [(&str, u8); 2] = [("manipulated_sequences", 1), ("original_sequences", 0)];
 /// The published lists have some kilobytes.
 const MAX_LIST_BYTES: u64 = 4 << 20;
 
@@ -20,16 +21,16 @@ pub(super) fn fits(folder: &Path) -> bool {
     CLASSES.iter().any(|(name, _)| walk::is_folder(&folder.join(name)))
 }
 
-pub(super) fn read(set: &mut Set) -> Result<()> {
-    let official = official_splits(&set.folder)?;
+pub(super) fn read(reader: &mut Reader) -> Result<()> {
+    let official = official_splits(&reader.place.folder)?;
     for (class, label) in CLASSES {
-        set.walk(class, |file| {
+        reader.walk(class, |file| {
             let [_, method, compression, ..] = file.parts.as_slice() else {
                 return Err(format!("not in {class}/METHOD/COMPRESSION/"));
             };
-            if !["c0", "raw", "c23", "c40"].contains(&compression.as_str()) {
+            let Ok(compression) = Compression::from_str(compression, false) else {
                 return Err(format!("{compression:?} is no compression of FF++ (c0, raw, c23, c40)"));
-            }
+            };
             if file.parts.iter().any(|part| part == "masks") {
                 return Err("a mask".into());
             }
@@ -43,6 +44,7 @@ pub(super) fn read(set: &mut Set) -> Result<()> {
             // A pair across lists is nobody's; the split drops it for the identities' sake.
             item.official = splits.and_then(|splits| splits.into_iter().max());
             item.method = (label == 1).then_some(method);
+            item.compression = Some(compression);
             item.legacy_key = clip;
             Ok(item)
         });

@@ -1,7 +1,8 @@
 //! Folders of published data sets -> items with label, identities and official split.
 //!
 //! One file a layout. Readers look at names and lists only; no picture is opened here. Links are
-//! never followed, so nothing outside the root is read.
+//! never followed, so nothing outside the root is read. What is found is handed on file by file, by
+//! path, and not kept.
 
 mod celebdf;
 mod df40;
@@ -13,7 +14,7 @@ mod walk;
 
 use crate::dataset::Split;
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 pub(crate) use df40::LEGACY_SPLIT as DF40_LEGACY_SPLIT;
@@ -75,7 +76,10 @@ impl Layout {
     }
 
     /// The name of the set in manifests.
-    fn dataset(self, folder: &Path) -> Result<String> {
+    ///
+    /// # Errors
+    /// Where the folder gives the name, if it has none in UTF-8.
+    pub fn dataset(self, folder: &Path) -> Result<String> {
         Ok(match self {
             Layout::Celebdf => "celebdf_v2".into(),
             Layout::Ffpp => "ffpp".into(),
@@ -93,8 +97,35 @@ impl Layout {
     }
 }
 
+/// How strongly the videos of FaceForensics++ are compressed (H.264 quantiser).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all; the folder may be called `raw`, too.
+    #[value(alias = "raw")]
+    #[serde(alias = "raw")]
+    C0,
+    /// Lightly, at 23.
+    C23,
+    /// Strongly, at 40.
+    C40,
+}
+
+impl Compression {
+    /// The name of its folders.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::C0 => "c0",
+            Compression::C23 => "c23",
+            Compression::C40 => "c40",
+        }
+    }
+}
+
 /// A picture or a video?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Media {
     /// JPEG, PNG or WebP, by extension.
     Picture,
@@ -115,7 +146,7 @@ impl Media {
 }
 
 /// One file of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Where it lies.
     pub path: PathBuf,
@@ -131,10 +162,26 @@ pub struct Item {
     pub identities: Vec<String>,
     /// What made the fake.
     pub method: Option<String>,
+    /// How strongly it is compressed, in a set that comes in several ways.
+    pub compression: Option<Compression>,
     /// What the publishers use it for.
     pub official: Option<Split>,
     /// What the original's split takes a hash of.
     pub legacy_key: String,
+}
+
+/// A file of a set, or what could not be used and why.
+pub type Found = Result<Item, (PathBuf, String)>;
+
+/// Where a set lies, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Name in manifests.
+    pub dataset: String,
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// How it lies there.
+    pub layout: Layout,
 }
 
 /// One set as found on disk.
@@ -142,9 +189,7 @@ pub struct Item {
 pub struct Set {
     /// Name in manifests.
     pub dataset: String,
-    /// Where it lies.
-    pub folder: PathBuf,
-    /// How it lies there.
+    /// How it lies on disk.
     pub layout: Layout,
     /// Its files, by path.
     pub items: Vec<Item>,
@@ -152,64 +197,92 @@ pub struct Set {
     pub skipped: Vec<(PathBuf, String)>,
 }
 
-/// Reads the sets at or right below `root`; only those called `wanted` by folder or by name, if any.
+/// The sets at or right below `root`; only those called `wanted` by folder or by name, if any.
 ///
-/// With `layout` every folder is read as that one.
+/// With `layout` every folder is taken for that one.
 ///
 /// # Errors
-/// If no folder fits a layout, a wanted set is absent, two folders give one name, or a list is broken.
-pub fn read_sets(root: &Path, wanted: &[String], layout: Option<Layout>) -> Result<Vec<Set>> {
-    let mut sets: BTreeMap<String, Set> = BTreeMap::new();
-    let mut seen = Vec::new();
+/// If no folder fits a layout, a wanted set is absent, two folders give one name, or a name is not UTF-8.
+pub fn find_sets(root: &Path, wanted: &[String], layout: Option<Layout>) -> Result<Vec<Place>> {
+    // The manifest is text.
+    ensure!(root.to_str().is_some(), "the name of {} is not UTF-8; rename it", root.display());
+    let mut found = Vec::new();
     for (folder, layout) in discover(root, layout)? {
-        let dataset = layout.dataset(&folder)?;
-        let file_name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
-        seen.push(dataset.clone());
-        let is_wanted = |name: &String| *name == dataset || Some(name) == file_name.as_ref();
-        if !wanted.is_empty() && !wanted.iter().any(is_wanted) {
-            continue;
-        }
-        if let Some(other) = sets.get(&dataset) {
-            bail!(
-                "{} and {} are both {dataset}; prepare them one by one",
-                other.folder.display(),
-                folder.display()
-            );
-        }
-        let set = read_set(&folder, layout, dataset.clone())?;
-        sets.insert(dataset, set);
+        found.push(Place { dataset: layout.dataset(&folder)?, folder, layout });
     }
+    let is_called = |place: &Place, name: &String| place.dataset == *name || place.folder.ends_with(name);
     for name in wanted {
-        let is_it = |set: &Set| set.dataset == *name || set.folder.ends_with(name);
+        let names = || found.iter().map(|place| place.dataset.as_str()).collect::<Vec<_>>().join(", ");
         ensure!(
-            sets.values().any(is_it),
+            found.iter().any(|place| is_called(place, name)),
             "{} holds no set {name:?}; found: {}",
             root.display(),
-            seen.join(", ")
+            names()
         );
     }
-    Ok(sets.into_values().collect())
+    found.retain(|place| wanted.is_empty() || wanted.iter().any(|name| is_called(place, name)));
+    found.sort_by(|a, b| a.dataset.cmp(&b.dataset));
+    if let Some([one, other]) = found.array_windows().find(|[a, b]| a.dataset == b.dataset) {
+        bail!(
+            "{} and {} are both {}; prepare them one by one",
+            one.folder.display(),
+            other.folder.display(),
+            one.dataset
+        );
+    }
+    Ok(found)
 }
 
-fn read_set(folder: &Path, layout: Layout, dataset: String) -> Result<Set> {
-    let mut set = Set { dataset, folder: folder.to_owned(), layout, items: Vec::new(), skipped: Vec::new() };
-    match layout {
-        Layout::Celebdf => celebdf::read(&mut set)?,
-        Layout::Ffpp => ffpp::read(&mut set)?,
-        Layout::Dfdc => dfdc::read(&mut set)?,
-        Layout::DfdcClassified => dfdc::read_classified(&mut set),
-        Layout::Df40 => df40::read(&mut set),
-        Layout::Eval2024 => eval2024::read(&mut set)?,
-        Layout::Folders => folders::read(&mut set),
+/// Reads the sets of [`find_sets`] into memory.
+///
+/// # Errors
+/// As [`find_sets`] and [`Place::read`].
+pub fn read_sets(root: &Path, wanted: &[String], layout: Option<Layout>) -> Result<Vec<Set>> {
+    let read = |place: Place| {
+        let (mut items, mut skipped) = (Vec::new(), Vec::new());
+        place.read(&mut |found| match found {
+            Ok(item) => items.push(item),
+            Err(reason) => skipped.push(reason),
+        })?;
+        Ok(Set { dataset: place.dataset, layout: place.layout, items, skipped })
+    };
+    find_sets(root, wanted, layout)?.into_iter().map(read).collect()
+}
+
+impl Place {
+    /// Hands every file of the set to `take`.
+    ///
+    /// # Errors
+    /// If one of its lists is broken, or nothing is where the layout has it.
+    pub fn read(&self, take: &mut dyn FnMut(Found)) -> Result<()> {
+        let mut count = 0_u64;
+        let mut counted = |found| {
+            count += 1;
+            take(found);
+        };
+        let mut reader = Reader { place: self, take: &mut counted };
+        match self.layout {
+            Layout::Celebdf => celebdf::read(&mut reader)?,
+            Layout::Ffpp => ffpp::read(&mut reader)?,
+            Layout::Dfdc => dfdc::read(&mut reader)?,
+            Layout::DfdcClassified => dfdc::read_classified(&mut reader),
+            Layout::Df40 => df40::read(&mut reader),
+            Layout::Eval2024 => eval2024::read(&mut reader)?,
+            Layout::Folders => folders::read(&mut reader),
+        }
+        ensure!(
+            count > 0,
+            "{} holds no pictures or videos where its layout has them ({})",
+            self.folder.display(),
+            self.layout.looks_for()
+        );
+        Ok(())
     }
-    ensure!(
-        !set.items.is_empty() || !set.skipped.is_empty(),
-        "{} holds no pictures or videos where its layout has them ({})",
-        folder.display(),
-        layout.looks_for()
-    );
-    set.items.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(set)
+
+    /// Whether the folder looks like the layout.
+    pub fn fits(&self) -> bool {
+        self.layout.fits(&self.folder)
+    }
 }
 
 /// The folders to read: `root` if it fits a layout, else its folders that do.
@@ -245,26 +318,36 @@ fn discover(root: &Path, forced: Option<Layout>) -> Result<Vec<(PathBuf, Layout)
     Ok(found)
 }
 
-impl Set {
-    /// Hands every picture and video below `folder/below` to `item`, which says what it is or why not.
+/// What each layout's reader works with.
+struct Reader<'a> {
+    place: &'a Place,
+    take: &'a mut dyn FnMut(Found),
+}
+
+impl Reader<'_> {
+    /// Asks `item` about every picture and video below `folder/below`: what it is, or why it is nothing.
     fn walk(&mut self, below: &str, mut item: impl FnMut(File) -> Result<Item, String>) {
-        let Set { folder, items, skipped, .. } = self;
-        walk::walk(&folder.join(below), skipped, &mut |path, skipped| {
-            let (Some(media), Ok(relative)) = (Media::of(&path), path.strip_prefix(&*folder)) else {
+        let folder = &self.place.folder;
+        walk::walk(&folder.join(below), &mut |visited| {
+            let path = match visited {
+                Ok(path) => path,
+                Err(skipped) => return (self.take)(Err(skipped)),
+            };
+            let (Some(media), Ok(relative)) = (Media::of(&path), path.strip_prefix(folder)) else {
                 return;
             };
             let Some(parts) = relative.iter().map(|part| part.to_str()).collect::<Option<Vec<_>>>() else {
                 // The manifest is text.
-                skipped.push((path, "its name is not UTF-8".into()));
-                return;
+                return (self.take)(Err((path, "its name is not UTF-8".into())));
             };
             let file =
                 File { path: path.clone(), media, parts: parts.into_iter().map(str::to_owned).collect() };
-            match item(file) {
-                Ok(item) => items.push(item),
-                Err(reason) => skipped.push((path, reason)),
-            }
+            (self.take)(item(file).map_err(|reason| (path, reason)));
         });
+    }
+
+    fn skip(&mut self, path: PathBuf, reason: String) {
+        (self.take)(Err((path, reason)));
     }
 }
 
@@ -297,6 +380,7 @@ impl File {
             identities: vec![video.clone()],
             video,
             method: None,
+            compression: None,
             official: None,
         }
     }

@@ -5,45 +5,49 @@ use std::path::{Path, PathBuf};
 /// Deepest nesting that is entered; no published set comes near.
 const MAX_DEPTH: usize = 16;
 
-/// What could not be used, and why.
-pub(super) type Skipped = Vec<(PathBuf, String)>;
+/// A regular file, or what could not be used and why.
+pub(super) type Visited = Result<PathBuf, (PathBuf, String)>;
 
-/// Hands every regular file below `folder` to `visit`, a folder at a time. Links, pipes, devices and
-/// folders that cannot be listed go to `skipped`. A `folder` that is absent holds nothing.
-pub(super) fn walk(folder: &Path, skipped: &mut Skipped, visit: &mut impl FnMut(PathBuf, &mut Skipped)) {
+/// Hands every regular file below `folder` to `visit`, by path; so are, as errors, links, pipes, devices
+/// and folders that cannot be listed. A `folder` that is absent holds nothing.
+pub(super) fn walk(folder: &Path, visit: &mut impl FnMut(Visited)) {
     match std::fs::symlink_metadata(folder) {
-        Ok(metadata) if metadata.is_symlink() => {
-            skipped.push((folder.to_owned(), "a link, which is not followed".into()));
-        }
-        Ok(_) => enter(folder, 0, skipped, visit),
+        Ok(metadata) if metadata.is_symlink() => visit(Err(link(folder.to_owned()))),
+        Ok(_) => enter(folder, 0, visit),
         Err(_) => {}
     }
 }
 
-fn enter(folder: &Path, depth: usize, skipped: &mut Skipped, visit: &mut impl FnMut(PathBuf, &mut Skipped)) {
+fn enter(folder: &Path, depth: usize, visit: &mut impl FnMut(Visited)) {
     if depth > MAX_DEPTH {
-        skipped.push((folder.to_owned(), format!("more than {MAX_DEPTH} folders deep")));
-        return;
+        return visit(Err((folder.to_owned(), format!("more than {MAX_DEPTH} folders deep"))));
     }
+    let cannot_list = |error| (folder.to_owned(), format!("cannot list the folder: {error}"));
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) => {
-            skipped.push((folder.to_owned(), format!("cannot list the folder: {error}")));
-            return;
-        }
+        Err(error) => return visit(Err(cannot_list(error))),
     };
+    let mut listed = Vec::new();
     for entry in entries {
-        let kind = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
-        match kind {
-            Ok((path, kind)) if kind.is_dir() => enter(&path, depth + 1, skipped, visit),
-            Ok((path, kind)) if kind.is_file() => visit(path, skipped),
-            Ok((path, kind)) if kind.is_symlink() => {
-                skipped.push((path, "a link, which is not followed".into()));
-            }
-            Ok((path, _)) => skipped.push((path, "not a regular file".into())),
-            Err(error) => skipped.push((folder.to_owned(), format!("cannot list the folder: {error}"))),
+        match entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))) {
+            Ok(entry) => listed.push(entry),
+            Err(error) => visit(Err(cannot_list(error))),
         }
     }
+    listed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    for (name, kind) in listed {
+        let path = folder.join(name);
+        match kind {
+            kind if kind.is_dir() => enter(&path, depth + 1, visit),
+            kind if kind.is_file() => visit(Ok(path)),
+            kind if kind.is_symlink() => visit(Err(link(path))),
+            _ => visit(Err((path, "not a regular file".into()))),
+        }
+    }
+}
+
+fn link(path: PathBuf) -> (PathBuf, String) {
+    (path, "a link, which is not followed".into())
 }
 
 /// Whether `path` is a folder itself, not a link to one.

@@ -38,8 +38,13 @@ pub fn toy_picture(seed: u32, checkerboard: i32) -> Vec<u8> {
             rgb.push((value as i32 + board / 2).clamp(0, 255) as u8);
         }
     }
+    png(&rgb, SIDE as u32, SIDE as u32)
+}
+
+/// Packed RGB bytes as PNG.
+pub fn png(rgb: &[u8], width: u32, height: u32) -> Vec<u8> {
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    encoder.write_image(&rgb, SIDE as u32, SIDE as u32, ExtendedColorType::Rgb8).unwrap();
+    encoder.write_image(rgb, width, height, ExtendedColorType::Rgb8).unwrap();
     png
 }
