@@ -52,6 +52,11 @@ impl Sample {
     pub fn is_fake(&self) -> bool {
         self.label == 1
     }
+
+    /// The group, told apart from groups of other data sets: their names may happen to be the same.
+    pub fn source(&self) -> String {
+        format!("{}/{}", self.dataset, self.group)
+    }
 }
 
 /// Every sample of the manifest at `path`.

@@ -169,10 +169,21 @@ fn scores_are_evaluated_and_compared() {
     let written: serde_json::Value =
         serde_json::from_slice(&std::fs::read(out.join("metrics.json")).unwrap()).unwrap();
     assert_eq!(written, report);
+    for file in ["report.html", "plots/all/roc.svg", "plots/all/roc.csv"] {
+        assert!(out.join(file).is_file(), "{file} is missing");
+    }
     let copy = out.join("scores.csv");
     let output = aware(&["compare", path, copy.to_str().unwrap()]);
     let comparison: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&comparison["pictures"], &comparison["difference"]), (&4.into(), &0.0.into()));
+
+    let threshold = out.join("threshold.json");
+    assert!(!threshold.exists(), "the cascade's threshold was chosen on a test split");
+    let output = aware(&["evaluate", "--scores", path, "--split", "val", "--output", out.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("passes as real up to 0.1192 [0.0000, 0.6225], chosen here"), "{text}");
+    let chosen: serde_json::Value = serde_json::from_slice(&std::fs::read(&threshold).unwrap()).unwrap();
+    assert_eq!(chosen["real"]["filtration"], 0.25);
 
     std::fs::write(&scores, "path,label,dataset,group,logit\na.png,0,s,1,nan\n").unwrap();
     let output = aware(&["evaluate", "--scores", path]);

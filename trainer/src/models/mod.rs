@@ -8,10 +8,12 @@ mod layers;
 mod mobilenet_v4;
 mod efficientnet_v2;
 mod model;
+mod tap;
 mod weights;
 
 pub use efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
 pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode};
 pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
 pub use model::Model;
+pub use tap::Tap;
 pub use weights::{initialise, lock, parameter_count};
