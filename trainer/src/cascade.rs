@@ -156,7 +156,10 @@ impl Pictures {
             if share(leaked, fakes)? >= MAX_LEAKAGE {
                 break;
             }
-            threshold = Some(tied[0].0.score);
+            // A score that was not drawn is not known.
+            if tied.iter().any(|(_, group)| times[*group] > 0) {
+                threshold = Some(tied[0].0.score);
+            }
         }
         threshold
     }

@@ -213,15 +213,14 @@ impl Panel {
             .y_label_area_size(58)
             .build_cartesian_2d(self.x.from..self.x.to, self.y.from..self.y.to)
             .map_err(drawing)?;
-        let [across, up] = [&self.x, &self.y].map(|axis| axis.to - axis.from);
         chart
             .configure_mesh()
             .x_desc(&self.x.label)
             .y_desc(&self.y.label)
             .x_labels(self.x.ticks)
             .y_labels(self.y.ticks)
-            .x_label_formatter(&|value| number(*value, across))
-            .y_label_formatter(&|value| number(*value, up))
+            .x_label_formatter(&|value| number(*value, &self.x))
+            .y_label_formatter(&|value| number(*value, &self.y))
             .max_light_lines(0)
             .bold_line_style(INK.mix(0.12))
             .axis_style(INK.mix(0.6))
@@ -304,7 +303,8 @@ fn text_lines(mark: &Mark) -> i32 {
 }
 
 fn font(size: i32) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&INK)
+    // The library writes the height of capitals and tails, not the size that SVG asks for.
+    ("sans-serif", f64::from(size) * 1.24).into_font().color(&INK)
 }
 
 /// Text whose upper left corner is at `at`, in pixels.
@@ -323,16 +323,47 @@ fn entry_width(name: &str) -> i32 {
     26 + (name.chars().count() as f64 * LETTER * f64::from(TEXT_PX)) as i32 + 22
 }
 
-/// `value` with the decimals that an axis of this extent needs.
-fn number(value: f64, extent: f64) -> String {
-    match extent {
-        extent if extent > 9.0 => format!("{value:.0}"),
-        extent if extent > 0.19 => format!("{value:.1}"),
-        extent if extent > 0.019 => format!("{value:.2}"),
-        _ => format!("{value:.1e}"),
-    }
+/// `value` with the decimals of the steps between the numbers of its axis: 1, 2 or 5 times a power of ten.
+fn number(value: f64, axis: &Axis) -> String {
+    let step = (axis.to - axis.from) / axis.ticks.max(1) as f64;
+    let power = step.log10().floor();
+    // Steps above 5 are rounded up to 10.
+    let power = if step > 5.0 * 10f64.powf(power) { power + 1.0 } else { power };
+    format!("{value:.*}", (-power).clamp(0.0, 12.0) as usize)
 }
 
 fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("cannot draw the plot: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_decimals_of_their_steps() {
+        for (to, ticks, expected) in [
+            (1.0, 11, "0.1"),
+            (0.22, 11, "0.10"),
+            (0.25, 5, "0.10"),
+            (8.0, 11, "0"),
+            (60.0, 11, "0"),
+            (2e-3, 5, "0.1000"),
+        ] {
+            let axis = Axis { ticks, ..Axis::new("", 0.0, to) };
+            assert_eq!(number(0.1, &axis), expected, "{to} in {ticks}");
+        }
+    }
+
+    #[test]
+    fn text_from_outside_is_escaped_and_the_ink_is_the_readers() -> Result<()> {
+        let words = Mark::Word { at: (0.5, 0.5), text: "<script>alert(1)</script>".into() };
+        let line = Series { name: "a & b".into(), colour: INK, points: vec![(0.0, 0.0), (1.0, 1.0)] };
+        let marks = vec![words, Mark::Line(line)];
+        let panel = Panel { x: Axis::share("x"), y: Axis::share("y"), marks };
+        let svg = Figure { title: "<b>".into(), caption: vec!["<i>".into()], panels: vec![panel] }.svg()?;
+        assert!(!["<script>", "<b>", "<i>", "a & b"].iter().any(|raw| svg.contains(raw)), "{svg}");
+        assert!(svg.contains("a &amp; b") && svg.contains("currentColor") && !svg.contains(INK_AS_WRITTEN));
+        Ok(())
+    }
 }

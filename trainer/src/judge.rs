@@ -1,4 +1,4 @@
-//! A finished run that judges pictures: its best epoch, and the control that was fitted beside it.
+//! A finished run that judges pictures: its best epoch, and the control beside it.
 
 use crate::cascade::Selection;
 use crate::checkpoint::Checkpoint;
@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 /// Largest metrics file of a run.
 const MAX_METRICS_BYTES: u64 = 16 << 20;
 
-/// A network, the control and what was fitted on the validation split.
+/// A network and what was fitted on the validation split.
 pub struct Judge {
     /// The run's choices.
     pub config: RunConfig,
@@ -24,23 +24,20 @@ pub struct Judge {
     /// The best epoch.
     pub network: Network,
     samples: Vec<Sample>,
-    control: Control,
 }
 
 impl Judge {
     /// The judge of the run in `folder`.
     ///
     /// # Errors
-    /// If the run is not finished, or a picture of its training split does not load.
+    /// If the run is not finished, or its files do not fit.
     pub fn open(folder: &RunFolder) -> Result<Self> {
         let metrics = read_metrics(folder)?;
         let checkpoint = Checkpoint::read(&folder.best())?;
         let network = Network::from_checkpoint(&checkpoint)?;
         let config = checkpoint.progress.config;
         let samples = select(read_manifest(&config.manifest)?, &config.datasets)?;
-        let learned = samples.iter().filter(|sample| sample.split == Split::Train);
-        let control = Control::fit(&Loader::new(learned.cloned().collect(), config.preprocess()))?;
-        Ok(Judge { config, metrics, network, samples, control })
+        Ok(Judge { config, metrics, network, samples })
     }
 
     /// Those of the run's samples that are in `split`.
@@ -48,14 +45,15 @@ impl Judge {
         self.samples.iter().filter(|sample| sample.split == split).cloned().collect()
     }
 
-    /// What network and control say of `samples`, in their order.
+    /// What the network says of `samples`, in their order, and a control that is fitted on the training split.
     ///
     /// # Errors
     /// If a picture does not load.
     pub fn score(&self, samples: Vec<Sample>) -> Result<Vec<ScoreRow>> {
-        let loader = Loader::new(samples, self.config.preprocess());
-        let scored = logits(&self.network.model, &loader)?;
-        let control = self.control.scores(&loader)?;
+        let loader = |samples| Loader::new(samples, self.config.preprocess());
+        let (learned, judged) = (loader(self.samples(Split::Train)), loader(samples));
+        let scored = logits(&self.network.model, &judged)?;
+        let control = Control::fit(&learned)?.scores(&judged)?;
         let row = |(sample, (scored, control)): (&Sample, (Scored, Scored))| ScoreRow {
             path: sample.image_path.display().to_string(),
             label: sample.label,
@@ -64,7 +62,7 @@ impl Judge {
             logit: scored.score,
             trivial_cues: Some(control.score),
         };
-        Ok(loader.samples().iter().zip(scored.into_iter().zip(control)).map(row).collect())
+        Ok(judged.samples().iter().zip(scored.into_iter().zip(control)).map(row).collect())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::evaluate::{SetReport, with_interval};
 use crate::figure::{Axis, BLUE, Figure, INK, Mark, ORANGE, PURPLE, Panel, Series, TEAL};
 use crate::files::write_whole;
 use crate::metrics::Scored;
+use crate::reliability::Bin;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::path::Path;
@@ -231,14 +232,12 @@ fn reliability_plot(judged: &Judged) -> Result<Plot> {
         Mark::Dashes(series("what is said is what is", INK, vec![(0.0, 0.0), (1.0, 1.0)])),
         Mark::Dots(series("mean P(fake)", BLUE, filled().map(|(_, mean, fakes)| (mean, fakes)).collect())),
     ];
-    marks.extend(filled().map(|(bin, _, fakes)| Mark::Word {
-        // Kept inside the frame.
-        at: (bin.lower + 0.05, (fakes + 0.01).min(0.94)),
-        text: bin.count.to_string(),
-    }));
+    let count =
+        |(bin, ..): (&Bin, f64, f64)| Mark::Word { at: (bin.lower + 0.05, 1.0), text: bin.count.to_string() };
+    marks.extend(filled().map(count));
     let judgement = &judged.report.judgement;
     let numbers = format!(
-        "ECE {:.4}, MCE {:.4}, Brier {:.4}, NLL {:.4}; above each bar the number of its pictures",
+        "ECE {:.4}, MCE {:.4}, Brier {:.4}, NLL {:.4}; above each tenth the number of its pictures",
         judged.report.metrics.ece, judgement.mce, judgement.brier, judgement.nll
     );
     Ok(Plot {
@@ -246,7 +245,12 @@ fn reliability_plot(judged: &Judged) -> Result<Plot> {
         figure: Figure {
             title: "What is said against what is".into(),
             caption: vec![numbers, judged.pictures()],
-            panels: vec![Panel { x: Axis::share("P(fake)"), y: Axis::share("share of fakes"), marks }],
+            panels: vec![Panel {
+                x: Axis::share("P(fake)"),
+                // Room for the counts.
+                y: Axis::new("share of fakes", 0.0, 1.08),
+                marks,
+            }],
         },
         data: csv(bins)?,
     })

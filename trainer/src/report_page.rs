@@ -1,5 +1,6 @@
 //! An evaluation as files: scores, figures, plots, and one page with all of it.
 
+use crate::dataset::Split;
 use crate::evaluate::{Reading, SetReport, number, sets, threshold_text, with_interval};
 use crate::figure::Figure;
 use crate::files::{write_json, write_whole};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Writes to `folder`: scores.csv, metrics.json, plots/SET/NAME.svg and .csv, report.html, and
-/// threshold.json where the cascade's threshold was chosen.
+/// threshold.json on the validation split: the cascade's threshold that was chosen, or null.
 ///
 /// # Errors
 /// If a plot cannot be drawn or a file not written.
@@ -24,8 +25,9 @@ pub fn write_evaluation(
 ) -> Result<()> {
     write_scores(&folder.join("scores.csv"), rows)?;
     write_json(&folder.join("metrics.json"), reports)?;
-    if let Some(selection) = reports.get("all").and_then(|report| report.selection.as_ref()) {
-        write_json(&folder.join("threshold.json"), selection)?;
+    if reading.split == Split::Val {
+        let selection = reports.get("all").and_then(|report| report.selection.as_ref());
+        write_json(&folder.join("threshold.json"), &selection)?;
     }
     let mut page = Page::new(&format!("Evaluation on the {} split", reading.split.name()));
     page.paragraph(
@@ -119,7 +121,6 @@ pub fn folder_name(set: &str, number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Split;
     use crate::evaluate::evaluate;
 
     #[test]

@@ -179,11 +179,19 @@ fn scores_are_evaluated_and_compared() {
 
     let threshold = out.join("threshold.json");
     assert!(!threshold.exists(), "the cascade's threshold was chosen on a test split");
-    let output = aware(&["evaluate", "--scores", path, "--split", "val", "--output", out.to_str().unwrap()]);
+    let val = folder.join("val.csv");
+    let rows = "a.png,0,s,1,-2\nb.png,1,s,1,1.5\nc.png,0,s,2,-1\nd.png,1,s,2,0.25\n";
+    std::fs::write(&val, format!("path,label,dataset,group,logit\n{rows}")).unwrap();
+    let (val, out) = (val.to_str().unwrap(), out.to_str().unwrap());
+    let output = aware(&["evaluate", "--scores", val, "--split", "val", "--output", out]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("passes as real up to 0.1192 [0.0000, 0.6225], chosen here"), "{text}");
+    // Where the first group is drawn twice, only its real picture lies below a fake.
+    assert!(text.contains("passes as real up to 0.2689 [0.1192, 0.2689], chosen here"), "{text}");
     let chosen: serde_json::Value = serde_json::from_slice(&std::fs::read(&threshold).unwrap()).unwrap();
-    assert_eq!(chosen["real"]["filtration"], 0.25);
+    assert_eq!(
+        (&chosen["real"]["filtration"], &chosen["leakage_interval"]),
+        (&0.5.into(), &serde_json::json!([0.0, 0.0]))
+    );
 
     std::fs::write(&scores, "path,label,dataset,group,logit\na.png,0,s,1,nan\n").unwrap();
     let output = aware(&["evaluate", "--scores", path]);

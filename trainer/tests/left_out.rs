@@ -5,30 +5,36 @@ mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use trainer::dataset::{Sample, Split, write_manifest};
 
 /// Two toy sets with both classes and one without reals, and a configuration of two epochs.
 fn toy_sets(root: &Path) -> PathBuf {
-    common::toy_set(&root.join("data"), 24);
-    let data = root.join("data");
-    std::fs::create_dir_all(data.join("other")).unwrap();
-    std::fs::create_dir_all(data.join("only_fakes/fake")).unwrap();
-    for class in ["real", "fake"] {
-        std::fs::create_dir_all(data.join("other").join(class)).unwrap();
-    }
-    for index in 0..24 {
-        let write = |folder: &str, seed, amplitude| {
-            std::fs::write(
-                data.join(folder).join(format!("{index}.png")),
-                common::toy_picture(seed, amplitude),
-            )
-            .unwrap();
-        };
-        write("other/real", 200 + index, 0);
-        write("other/fake", 300 + index, 60);
-        write("only_fakes/fake", 400 + index, 50);
+    let sets = [
+        ("toy", "real", 0),
+        ("toy", "fake", 40),
+        ("other", "real", 0),
+        ("other", "fake", 60),
+        ("only_fakes", "fake", 50),
+    ];
+    let mut samples = Vec::new();
+    for (number, (set, class, amplitude)) in (0..).zip(sets) {
+        let folder = root.join(set).join(class);
+        std::fs::create_dir_all(&folder).unwrap();
+        for index in 0..24 {
+            let image_path = folder.join(format!("{index}.png"));
+            std::fs::write(&image_path, common::toy_picture(100 * number + index, amplitude)).unwrap();
+            samples.push(Sample {
+                label: u8::from(class == "fake"),
+                dataset: set.into(),
+                split: [Split::Train, Split::Train, Split::Val, Split::Test][index as usize % 4],
+                group: image_path.display().to_string(),
+                dhash: String::new(),
+                image_path,
+            });
+        }
     }
     let manifest = root.join("manifest.csv");
-    aware(&["prepare", data.to_str().unwrap(), "--output", manifest.to_str().unwrap()]);
+    write_manifest(&manifest, &samples).unwrap();
     let config = root.join("run.toml");
     let text = format!(
         "manifest = {manifest:?}\nnetwork = \"mobilenetv4-conv-small-narrow\"\nimage_size = 64\nepochs = 2\nbatch_size = 8\n"

@@ -1,7 +1,7 @@
 //! `aware evaluate`, `leave-one-out`, `features` and `compare`.
 
 use super::progress_bar;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -120,7 +120,7 @@ pub(super) fn run_evaluate(args: &EvaluateArgs) -> Result<()> {
         None => {
             let rows = read_scores(args.scores.as_ref().context("neither a run nor scores")?)?;
             let (temperature, threshold) = (args.temperature, args.threshold);
-            anyhow::ensure!(temperature.is_finite() && temperature > 0.0, "--temperature must be positive");
+            ensure!(temperature.is_finite() && temperature > 0.0, "--temperature must be positive");
             (rows, Reading { temperature, split: args.split, threshold })
         }
     };
