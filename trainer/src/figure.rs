@@ -210,7 +210,7 @@ impl Panel {
         let mut chart = ChartBuilder::on(area)
             .margin(MARGIN)
             .x_label_area_size(42)
-            .y_label_area_size(58)
+            .y_label_area_size(74)
             .build_cartesian_2d(self.x.from..self.x.to, self.y.from..self.y.to)
             .map_err(drawing)?;
         chart

@@ -252,7 +252,7 @@ fn figure(folds: &[Fold]) -> Figure {
         let Outcome::Judged(judged) = &fold.outcome else { continue };
         let report = &judged.left_out;
         let what = if report.metrics.auc.is_some() { "" } else { " (one class)" };
-        marks.push(Mark::Word { at: (0.5, y + 0.12), text: format!("{}{what}", fold.left_out) });
+        marks.push(Mark::Word { at: (0.15, y + 0.12), text: format!("{}{what}", fold.left_out) });
         let values = [
             (report.metrics.auc, report.metrics.auc_interval),
             (report.trivial_cues_auc, report.trivial_cues_auc_interval),

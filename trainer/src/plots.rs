@@ -232,8 +232,10 @@ fn reliability_plot(judged: &Judged) -> Result<Plot> {
         Mark::Dashes(series("what is said is what is", INK, vec![(0.0, 0.0), (1.0, 1.0)])),
         Mark::Dots(series("mean P(fake)", BLUE, filled().map(|(_, mean, fakes)| (mean, fakes)).collect())),
     ];
-    let count =
-        |(bin, ..): (&Bin, f64, f64)| Mark::Word { at: (bin.lower + 0.05, 1.0), text: bin.count.to_string() };
+    let count = |(bin, ..): (&Bin, f64, f64)| Mark::Word {
+        at: (bin.lower + 0.05, 1.02),
+        text: bin.count.to_string(),
+    };
     marks.extend(filled().map(count));
     let judgement = &judged.report.judgement;
     let numbers = format!(
@@ -248,7 +250,7 @@ fn reliability_plot(judged: &Judged) -> Result<Plot> {
             panels: vec![Panel {
                 x: Axis::share("P(fake)"),
                 // Room for the counts.
-                y: Axis::new("share of fakes", 0.0, 1.08),
+                y: Axis::new("share of fakes", 0.0, 1.1),
                 marks,
             }],
         },
