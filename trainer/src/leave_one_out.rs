@@ -85,17 +85,27 @@ pub fn leave_one_out(config: &RunConfig, folder: &Path, bar: &ProgressBar) -> Re
     }
     let mut folds = Vec::new();
     for (number, (set, samples)) in sets.iter().enumerate() {
-        let others = sets.iter().filter(|(name, others)| *name != set && has_both_classes(others));
-        let trained_on: Vec<String> = others.map(|(name, _)| name.clone()).collect();
+        let others = || sets.iter().filter(|(name, others)| *name != set && has_both_classes(*others));
+        let trained_on: Vec<String> = others().map(|(name, _)| name.clone()).collect();
+        let lacks_a_class = |split: &Split| {
+            !has_both_classes(
+                others().flat_map(|(_, samples)| samples).filter(|sample| sample.split == *split),
+            )
+        };
         // The sets of one class share the network that all the others made.
         let name = if has_both_classes(samples) {
             format!("without-{}", folder_name(set, number))
         } else {
             "on-all".into()
         };
-        bar.set_message(format!("{} of {}: {name}", number + 1, sets.len()));
-        let outcome = if trained_on.is_empty() {
-            Outcome::LeftAlone("no other set has both classes".into())
+        bar.set_message(name.clone());
+        bar.suspend(|| eprintln!("{} of {}: {set} left out, {name}", number + 1, sets.len()));
+        let lacking = [Split::Train, Split::Val, Split::Test].into_iter().find(lacks_a_class);
+        let outcome = if let Some(split) = lacking {
+            Outcome::LeftAlone(format!(
+                "the other sets of both classes lack one in the {} split",
+                split.name()
+            ))
         } else {
             let run = RunFolder::new(folder.join(&name));
             train_once(&RunConfig { datasets: trained_on.clone(), ..config.clone() }, &run, bar)
@@ -112,8 +122,9 @@ pub fn leave_one_out(config: &RunConfig, folder: &Path, bar: &ProgressBar) -> Re
     Ok(folds)
 }
 
-fn has_both_classes(samples: &[Sample]) -> bool {
-    samples.iter().any(Sample::is_fake) && samples.iter().any(|sample| !sample.is_fake())
+fn has_both_classes<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> bool {
+    let mut samples = samples.into_iter().map(Sample::is_fake);
+    samples.next().is_some_and(|first| samples.any(|other| other != first))
 }
 
 /// Trains the run, or what of it is left.
@@ -130,6 +141,7 @@ fn train_once(config: &RunConfig, run: &RunFolder, bar: &ProgressBar) -> Result<
     Ok(())
 }
 
+/// The network of `run` on `samples`.
 fn judge(run: &RunFolder, samples: &[Sample]) -> Result<(FoldReport, Vec<ScoreRow>)> {
     let judge = Judge::open(run)?;
     let metrics = &judge.metrics;
@@ -276,5 +288,45 @@ fn figure(folds: &[Fold]) -> Figure {
             y: Axis { ticks: 0, ..Axis::new("", 0.0, rows.max(1.0)) },
             marks,
         }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::write_manifest;
+
+    #[test]
+    fn what_cannot_be_trained_is_left_alone_with_its_reason() -> Result<()> {
+        let sample = |dataset: &str, label, split| Sample {
+            image_path: format!("{dataset}-{label}-{split:?}.png").into(),
+            label,
+            dataset: dataset.into(),
+            split,
+            group: format!("{label}-{split:?}"),
+            dhash: String::new(),
+        };
+        let mut samples = vec![sample("reals", 0, Split::Train), sample("fakes", 1, Split::Train)];
+        for split in [Split::Train, Split::Val] {
+            samples.extend([sample("both", 0, split), sample("both", 1, split)]);
+        }
+        let folder = std::env::temp_dir().join(format!("aware-left-out-{}", std::process::id()));
+        let manifest = folder.join("manifest.csv");
+        write_manifest(&manifest, &samples)?;
+        let config = RunConfig { manifest, ..RunConfig::default() };
+        let folds = leave_one_out(&config, &folder.join("folds"), &ProgressBar::hidden())?;
+        let reason = |name: &str| {
+            let fold = folds.iter().find(|fold| fold.left_out == name).unwrap();
+            let Outcome::LeftAlone(reason) = &fold.outcome else { panic!("{name} was trained") };
+            reason.clone()
+        };
+        assert!(reason("both").contains("train split"), "{}", reason("both"));
+        assert!(reason("reals").contains("test split"), "{}", reason("reals"));
+        assert!(text(&folds).contains(&reason("fakes")));
+        let alone = RunConfig { datasets: vec!["both".into()], ..config };
+        let error = leave_one_out(&alone, &folder.join("alone"), &ProgressBar::hidden()).unwrap_err();
+        assert!(error.to_string().contains("one set"), "{error}");
+        std::fs::remove_dir_all(&folder)?;
+        Ok(())
     }
 }
