@@ -124,7 +124,7 @@ fn quantised_graphs_run_in_integers() {
             kernel.ends_with("int8")
                 || ["quantise", "dequantise", "pool", "gather", "concat"].contains(kernel)
         };
-        assert!(kernels.iter().all(|kernel| is_integer(kernel)), "{name}: {kernels:?}");
+        assert!(kernels.iter().all(is_integer), "{name}: {kernels:?}");
         println!("{name}: {kernels:?}");
     }
 }

@@ -65,17 +65,28 @@ pub fn cascade_table(scored: &[Scored]) -> Vec<CascadeRow> {
     CERTAINTIES.iter().map(row).collect()
 }
 
-/// A threshold below which pictures pass as real.
+/// A threshold below which pictures pass as real, chosen on data that nothing else was learned from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Selection {
     /// A picture passes if its P(fake) is at most this.
     pub threshold: f64,
+    /// 95 % bootstrap interval of the threshold, groups drawn whole and the choice made anew on each
+    /// draw; 0 where a draw allows none.
+    pub threshold_interval: [f64; 2],
+    /// What it does where it was chosen.
+    #[serde(flatten)]
+    pub here: AtThreshold,
+}
+
+/// What passes as real at a threshold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AtThreshold {
     /// What passes.
     pub real: PassedReal,
-    /// 95 % bootstrap interval of the leakage, groups drawn whole.
-    pub leakage_interval: [f64; 2],
+    /// 95 % bootstrap interval of the leakage, groups drawn whole; absent without fakes.
+    pub leakage_interval: Option<[f64; 2]>,
     /// 95 % bootstrap interval of the filtration, groups drawn whole.
-    pub filtration_interval: [f64; 2],
+    pub filtration_interval: Option<[f64; 2]>,
     /// Whether both limits hold for the whole of both intervals, not only here.
     pub holds_in_interval: bool,
 }
@@ -85,28 +96,77 @@ pub struct Selection {
 ///
 /// `groups` names the group of each picture: pictures of one source are no independent evidence.
 pub fn select_threshold(scored: &[Scored], groups: &[&str], seed: u64) -> Option<Selection> {
-    let fakes = scored.iter().filter(|s| s.fake).count();
-    let mut sorted = scored.to_vec();
-    sorted.sort_by(|a, b| a.score.total_cmp(&b.score));
-    let (mut leaked, mut threshold) = (0, None);
-    for tied in sorted.chunk_by(|a, b| a.score == b.score) {
-        leaked += tied.iter().filter(|s| s.fake).count();
-        if share(leaked, fakes)? < MAX_LEAKAGE {
-            threshold = Some(tied[0].score);
-        }
-    }
-    let threshold = threshold?;
-    let real = passed_real(scored, |score| score <= threshold);
-    if real.filtration <= MIN_FILTRATION {
+    let pictures = Pictures::of(scored, groups);
+    let threshold = pictures.highest(&vec![1; pictures.groups])?;
+    let here = at_threshold(scored, groups, threshold, seed);
+    if here.real.filtration <= MIN_FILTRATION {
         return None;
     }
-    let [leakage_interval, filtration_interval] = intervals(scored, groups, threshold, seed)?;
-    let holds_in_interval = leakage_interval[1] < MAX_LEAKAGE && filtration_interval[0] > MIN_FILTRATION;
-    Some(Selection { threshold, real, leakage_interval, filtration_interval, holds_in_interval })
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let draw = |_| {
+        let mut times = vec![0; pictures.groups];
+        (0..pictures.groups).for_each(|_| times[rng.random_range(0..pictures.groups)] += 1);
+        pictures.highest(&times).unwrap_or(0.0)
+    };
+    let threshold_interval = percentiles((0..RESAMPLES).map(draw).collect())?;
+    Some(Selection { threshold, threshold_interval, here })
+}
+
+/// What passes as real of `scored` at a `threshold` that came from elsewhere.
+pub fn at_threshold(scored: &[Scored], groups: &[&str], threshold: f64, seed: u64) -> AtThreshold {
+    let [leakage_interval, filtration_interval] = intervals(scored, groups, threshold, seed);
+    let leaks_little = leakage_interval.is_some_and(|[_, high]| high < MAX_LEAKAGE);
+    let passes_much = filtration_interval.is_some_and(|[low, _]| low > MIN_FILTRATION);
+    AtThreshold {
+        real: passed_real(scored, |score| score <= threshold),
+        leakage_interval,
+        filtration_interval,
+        holds_in_interval: leaks_little && passes_much,
+    }
+}
+
+/// Pictures by rising score, with the number of their group.
+struct Pictures {
+    sorted: Vec<(Scored, usize)>,
+    groups: usize,
+}
+
+impl Pictures {
+    fn of(scored: &[Scored], groups: &[&str]) -> Self {
+        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+        for group in groups {
+            let next = numbers.len();
+            numbers.entry(group).or_insert(next);
+        }
+        let mut sorted: Vec<(Scored, usize)> =
+            scored.iter().zip(groups).map(|(scored, group)| (*scored, numbers[group])).collect();
+        sorted.sort_by(|a, b| a.0.score.total_cmp(&b.0.score));
+        Pictures { sorted, groups: numbers.len() }
+    }
+
+    /// The highest score up to which less than [`MAX_LEAKAGE`] of the fakes lie, each group counted `times`.
+    fn highest(&self, times: &[usize]) -> Option<f64> {
+        let count = |part: &[(Scored, usize)]| -> usize {
+            part.iter().filter(|(s, _)| s.fake).map(|(_, group)| times[*group]).sum()
+        };
+        let fakes = count(&self.sorted);
+        let (mut leaked, mut threshold) = (0, None);
+        for tied in self.sorted.chunk_by(|a, b| a.0.score == b.0.score) {
+            leaked += count(tied);
+            if share(leaked, fakes)? >= MAX_LEAKAGE {
+                break;
+            }
+            // A score that was not drawn is not known.
+            if tied.iter().any(|(_, group)| times[*group] > 0) {
+                threshold = Some(tied[0].0.score);
+            }
+        }
+        threshold
+    }
 }
 
 /// Intervals of leakage and filtration at `threshold`.
-fn intervals(scored: &[Scored], groups: &[&str], threshold: f64, seed: u64) -> Option<[[f64; 2]; 2]> {
+fn intervals(scored: &[Scored], groups: &[&str], threshold: f64, seed: u64) -> [Option<[f64; 2]>; 2] {
     // Of each group: pictures, passed, fakes, leaked.
     let mut counts: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
     for (s, group) in scored.iter().zip(groups) {
@@ -127,7 +187,7 @@ fn intervals(scored: &[Scored], groups: &[&str], threshold: f64, seed: u64) -> O
         filtrations.extend(share(sum[1], sum[0]));
         leakages.extend(share(sum[3], sum[2]));
     }
-    Some([percentiles(leakages)?, percentiles(filtrations)?])
+    [percentiles(leakages), percentiles(filtrations)]
 }
 
 fn passed_real(scored: &[Scored], passes: impl Fn(f64) -> bool) -> PassedReal {
@@ -197,10 +257,13 @@ mod tests {
         ]);
         let selection = select(&set).unwrap();
         assert_eq!(selection.threshold, 0.2);
-        assert_eq!((selection.real.leakage, selection.real.filtration), (Some(0.02), 0.46));
-        let [low, high] = selection.filtration_interval;
+        assert_eq!((selection.here.real.leakage, selection.here.real.filtration), (Some(0.02), 0.46));
+        let [low, high] = selection.here.filtration_interval.unwrap();
         assert!(low < 0.46 && 0.46 < high && low > 0.3 && high < 0.62, "{low} {high}");
-        assert!(!selection.holds_in_interval, "one leak of fifty may well be five: {selection:?}");
+        assert!(!selection.here.holds_in_interval, "one leak of fifty may well be five: {selection:?}");
+        // A draw with three leaks at 0.2 stops at 0.1; one with the single fake left out may go on to 0.3.
+        let [low, high] = selection.threshold_interval;
+        assert!(low == 0.1 && (0.2..=0.3).contains(&high), "{low} {high}");
     }
 
     #[test]
@@ -208,10 +271,21 @@ mod tests {
         let set = scored(&[(0.1, false, 60), (0.9, true, 60)]);
         let pairs: Vec<String> = (0..120).map(|i| (i / 20).to_string()).collect();
         let groups: Vec<&str> = pairs.iter().map(String::as_str).collect();
-        let width = |s: &Selection| s.filtration_interval[1] - s.filtration_interval[0];
+        let width = |s: &Selection| s.here.filtration_interval.map(|[low, high]| high - low).unwrap();
         let (grouped, single) = (select_threshold(&set, &groups, 1).unwrap(), select(&set).unwrap());
         assert!(width(&grouped) > 2.0 * width(&single), "{grouped:?} {single:?}");
-        assert!(single.holds_in_interval);
+        assert!(single.here.holds_in_interval);
+    }
+
+    #[test]
+    fn a_threshold_from_elsewhere_is_judged_as_it_is() {
+        let set = scored(&[(0.1, false, 10), (0.15, true, 5), (0.9, true, 5)]);
+        let names: Vec<String> = (0..20).map(|i| i.to_string()).collect();
+        let groups: Vec<&str> = names.iter().map(String::as_str).collect();
+        let there = at_threshold(&set, &groups, 0.15, 1);
+        assert_eq!((there.real.filtration, there.real.leakage), (0.75, Some(0.5)));
+        assert!(!there.holds_in_interval);
+        assert_eq!(at_threshold(&set[..10], &groups, 0.15, 1).leakage_interval, None, "no fakes");
     }
 
     #[test]

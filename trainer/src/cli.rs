@@ -3,6 +3,7 @@
 mod classify;
 mod export;
 mod faces;
+mod judge;
 mod paths;
 mod prepare;
 
@@ -16,6 +17,10 @@ use export::{ExportArgs, ProfileArgs, run_export, run_profile};
 use faces::{FacesArgs, run_faces};
 use image::ImageEncoder;
 use indicatif::{ProgressBar, ProgressStyle};
+use judge::{
+    CompareArgs, EvaluateArgs, FeaturesArgs, LeaveOneOutArgs, run_compare, run_evaluate, run_features,
+    run_leave_one_out,
+};
 use paths::{PathsArgs, run_paths};
 use prepare::{PrepareArgs, ValidateArgs, run_prepare, run_validate};
 use std::io::Write;
@@ -27,14 +32,12 @@ use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect_face, load_detector};
 use trainer::device::{DeviceKind, explain};
-use trainer::evaluate::{compare, evaluate, score_run, text as report_text};
 use trainer::export::{BundleSource, write_bundle};
 use trainer::faces::{FaceConfig, FaceFinder};
-use trainer::files::{read_limited, write_json, write_whole};
+use trainer::files::{read_limited, write_whole};
 use trainer::import::{Classifier, read_weights, take_weights};
 use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
-use trainer::scores::{read_scores, write_scores};
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
 
 #[derive(Parser)]
@@ -78,14 +81,16 @@ enum Command {
     /// Train a network on a manifest.
     Train(TrainArgs),
     /// Judge a run on a split, or scores from a file.
-    #[command(
-        after_help = "A file of scores has the columns path,label,dataset,group,logit.\n\nExamples:\n  \
-        aware evaluate --run runs/first --output runs/first/test\n  \
-        aware evaluate --scores runs/first/test/scores.csv --json | jq .all.auc"
-    )]
+    #[command(after_help = judge::EVALUATE_HELP)]
     Evaluate(EvaluateArgs),
+    /// Train on all sets but one, judge on that one, for each set in turn.
+    #[command(after_help = judge::LEAVE_ONE_OUT_HELP)]
+    LeaveOneOut(LeaveOneOutArgs),
+    /// Write what a network hands to its last layer, for each picture of a split.
+    #[command(after_help = judge::FEATURES_HELP)]
+    Features(FeaturesArgs),
     /// Compare two files of scores on the pictures that both judged.
-    #[command(after_help = "Example:\n  aware compare runs/a/test/scores.csv runs/b/test/scores.csv")]
+    #[command(after_help = judge::COMPARE_HELP)]
     Compare(CompareArgs),
     /// Write a network as ONNX, in floats or in integers.
     #[command(after_help = export::EXAMPLES)]
@@ -152,33 +157,6 @@ struct PreviewArgs {
     /// Where the sheet goes.
     #[arg(long)]
     output: PathBuf,
-}
-
-#[derive(Args)]
-struct EvaluateArgs {
-    /// Folder of a finished run.
-    #[arg(long, required_unless_present = "scores")]
-    run: Option<PathBuf>,
-    /// CSV file of scores, judged instead of a run at a temperature of 1.
-    #[arg(long, conflicts_with_all = ["run", "split"])]
-    scores: Option<PathBuf>,
-    /// Split of the run's manifest.
-    #[arg(long, value_enum, default_value = "test")]
-    split: Split,
-    /// JSON by data set instead of text.
-    #[arg(long)]
-    json: bool,
-    /// Folder for scores.csv and metrics.json.
-    #[arg(long)]
-    output: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct CompareArgs {
-    /// Scores of the first run.
-    first: PathBuf,
-    /// Scores of the second run.
-    second: PathBuf,
 }
 
 #[derive(Args)]
@@ -257,6 +235,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Import(args) => run_import(&args)?,
         Command::Train(args) => run_train(&args)?,
         Command::Evaluate(args) => run_evaluate(&args)?,
+        Command::LeaveOneOut(args) => run_leave_one_out(&args)?,
+        Command::Features(args) => run_features(&args)?,
         Command::Compare(args) => run_compare(&args)?,
         Command::Export(args) => run_export(&args)?,
         Command::Profile(args) => run_profile(&args)?,
@@ -287,9 +267,7 @@ fn run_train(args: &TrainArgs) -> Result<()> {
     let start = if args.resume { Start::Resume } else { Start::Fresh };
     let span = Span { start, stop_after: args.stop_after, device: args.device.open()? };
     let metrics = train(&config, &folder, span, &progress_bar("step {pos}/{len}")).map_err(explain)?;
-    println!("{}", serde_json::to_string_pretty(&metrics.test)?);
-    println!("{}", folder.metrics().display());
-    Ok(())
+    judge::print(&format!("{}{}\n", judge::run_text(&metrics), folder.metrics().display()))
 }
 
 fn run_preview(args: &PreviewArgs) -> Result<()> {
@@ -301,32 +279,6 @@ fn run_preview(args: &PreviewArgs) -> Result<()> {
     let view = View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch: args.epoch };
     let sheet = contact_sheet(&loader, &config.preprocess(), view, config.batch_size)?;
     write_png(&args.output, &sheet)
-}
-
-fn run_evaluate(args: &EvaluateArgs) -> Result<()> {
-    let (rows, reports) = if let Some(run) = &args.run {
-        let scores = score_run(&RunFolder::new(run), args.split)?;
-        let reports = evaluate(&scores.rows, Some(&scores.trivial), scores.temperature);
-        (scores.rows, reports)
-    } else {
-        let rows = read_scores(args.scores.as_ref().context("neither a run nor scores")?)?;
-        let reports = evaluate(&rows, None, 1.0);
-        (rows, reports)
-    };
-    if let Some(folder) = &args.output {
-        write_scores(&folder.join("scores.csv"), &rows)?;
-        write_json(&folder.join("metrics.json"), &reports)?;
-    }
-    let report =
-        if args.json { serde_json::to_string_pretty(&reports)? + "\n" } else { report_text(&reports) };
-    print!("{report}");
-    Ok(())
-}
-
-fn run_compare(args: &CompareArgs) -> Result<()> {
-    let comparison = compare(&read_scores(&args.first)?, &read_scores(&args.second)?)?;
-    println!("{}", serde_json::to_string_pretty(&comparison)?);
-    Ok(())
 }
 
 fn run_bundle(args: &BundleArgs) -> Result<()> {

@@ -76,6 +76,11 @@ impl Sample {
         self.label == 1
     }
 
+    /// The group, told apart from groups of other data sets: their names may happen to be the same.
+    pub fn source(&self) -> String {
+        format!("{}/{}", self.dataset, self.group)
+    }
+
     /// What tells it from every other sample: the path, and the face if one is meant.
     pub fn name(&self) -> String {
         let path = self.image_path.display();

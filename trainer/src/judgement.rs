@@ -1,5 +1,6 @@
 //! What stands beside AUC and F1: confusion, equal error rate, calibration.
 
+use crate::curves::roc;
 use crate::metrics::Scored;
 use crate::reliability::{Bin, reliability};
 use serde::{Deserialize, Serialize};
@@ -83,27 +84,13 @@ impl Confusion {
 /// The rate at which as many reals are called fake as fakes real, on straight lines between the
 /// points of the ROC curve; absent if a class is.
 pub fn equal_error_rate(scored: &[Scored]) -> Option<f64> {
-    let mut sorted: Vec<&Scored> = scored.iter().collect();
-    sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let fakes = sorted.iter().filter(|s| s.fake).count() as f64;
-    let reals = sorted.len() as f64 - fakes;
-    if fakes == 0.0 || reals == 0.0 {
-        return None;
-    }
     // From "nothing is called fake" on; the false alarms grow and the misses shrink, so they meet once.
-    let (mut alarms, mut misses) = (0.0, 1.0);
-    for tied in sorted.chunk_by(|a, b| a.score == b.score) {
-        let tied_fakes = tied.iter().filter(|s| s.fake).count() as f64;
-        let next_alarms = alarms + (tied.len() as f64 - tied_fakes) / reals;
-        let next_misses = misses - tied_fakes / fakes;
-        if next_alarms >= next_misses {
-            let before: f64 = misses - alarms;
-            let along = before / (before + next_alarms - next_misses);
-            return Some(alarms + along * (next_alarms - alarms));
-        }
-        (alarms, misses) = (next_alarms, next_misses);
-    }
-    Some(alarms)
+    roc(scored).windows(2).find_map(|pair| {
+        let before = 1.0 - pair[0].recall - pair[0].false_alarms;
+        let after = 1.0 - pair[1].recall - pair[1].false_alarms;
+        let step = pair[1].false_alarms - pair[0].false_alarms;
+        (after <= 0.0).then(|| pair[0].false_alarms + before / (before - after) * step)
+    })
 }
 
 #[cfg(test)]

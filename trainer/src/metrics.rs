@@ -1,6 +1,7 @@
 //! How good scores are: AUC with its interval, and what a threshold of 0.5 gives.
 
 use crate::reliability::{Bin, reliability};
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,21 @@ pub fn auc(scored: &[Scored]) -> Option<f64> {
     Some(wins / (fakes * reals))
 }
 
+/// 2.5 and 97.5 percentiles of the AUC when the labels are dealt out at random: what these scores reach
+/// without knowing anything; absent if a class is.
+pub fn shuffled_auc_interval(scored: &[Scored], seed: u64) -> Option<[f64; 2]> {
+    auc(scored)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut shuffled = scored.to_vec();
+    let mut fakes: Vec<bool> = scored.iter().map(|s| s.fake).collect();
+    let draw = |_| {
+        fakes.shuffle(&mut rng);
+        shuffled.iter_mut().zip(&fakes).for_each(|(s, fake)| s.fake = *fake);
+        auc(&shuffled)
+    };
+    percentiles((0..RESAMPLES).filter_map(draw).collect())
+}
+
 /// 2.5 and 97.5 percentiles of the AUC over resamples with both class sizes kept.
 pub fn auc_interval(scored: &[Scored], seed: u64) -> Option<[f64; 2]> {
     let (fakes, reals): (Vec<Scored>, Vec<Scored>) = scored.iter().partition(|s| s.fake);
@@ -114,6 +130,11 @@ pub fn percentiles(mut values: Vec<f64>) -> Option<[f64; 2]> {
 pub fn expected_calibration_error(scored: &[Scored]) -> f64 {
     let weighted = |bin: Bin| Some(bin.count as f64 * (bin.mean_score? - bin.fakes?).abs());
     reliability(scored).into_iter().filter_map(weighted).sum::<f64>() / scored.len().max(1) as f64
+}
+
+/// 1 / (1 + e^-z)
+pub fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
 }
 
 #[cfg(test)]
@@ -154,6 +175,16 @@ mod tests {
         let value = auc(&set).unwrap();
         assert!(low < value && value < high && high - low < 0.2, "{low} {value} {high}");
         assert_eq!(auc_interval(&set, 3), Some([low, high]));
+    }
+
+    #[test]
+    fn shuffled_labels_are_worth_a_coin() {
+        let scores: Vec<f64> = (0..100).map(f64::from).collect();
+        let fakes: Vec<u8> = (0..100).map(|i| u8::from(i >= 50)).collect();
+        let [low, high] = shuffled_auc_interval(&scored(&scores, &fakes), 1).unwrap();
+        // Mann and Whitney: the AUC of 50 and 50 without knowledge has a deviation of sqrt(101 / 12) / 50 = 0.058.
+        assert!((low - 0.386).abs() < 0.01 && (high - 0.614).abs() < 0.01, "{low} {high}");
+        assert_eq!(shuffled_auc_interval(&scored(&[0.1], &[1]), 1), None);
     }
 
     #[test]

@@ -25,12 +25,25 @@ pub struct ScoreRow {
     pub group: String,
     /// Output of the network before any temperature; grows with P(fake).
     pub logit: f64,
+    /// P(fake) by cues that know nothing of faces, as the control; absent if nobody asked.
+    #[serde(default)]
+    pub trivial_cues: Option<f64>,
 }
 
 impl ScoreRow {
     /// P(fake) at `temperature`.
     pub fn probability(&self, temperature: f64) -> Scored {
         Scored { score: engine::verdict::probability_fake(self.logit as f32, temperature), ..self.raw() }
+    }
+
+    /// What the control says, if it was asked.
+    pub fn control(&self) -> Option<Scored> {
+        Some(Scored { score: self.trivial_cues?, ..self.raw() })
+    }
+
+    /// The group, told apart from groups of other data sets: their names may happen to be the same.
+    pub fn source(&self) -> String {
+        format!("{}/{}", self.dataset, self.group)
     }
 
     /// The logit as score.
@@ -43,7 +56,7 @@ impl ScoreRow {
 ///
 /// # Errors
 /// If it does not read, is too large or empty, or naming the line: a column is missing or unknown, a
-/// label is not 0 or 1, a logit is no finite number, or a picture is there twice.
+/// label is not 0 or 1, a logit or a control's score is no finite number, or a picture is there twice.
 pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>> {
     let bytes = crate::files::read_limited(path, MAX_FILE_BYTES)?;
     parse(&bytes).with_context(|| format!("in {}", path.display()))
@@ -71,6 +84,8 @@ fn parse(bytes: &[u8]) -> Result<Vec<ScoreRow>> {
         let row: ScoreRow = record.deserialize(Some(&headers)).with_context(|| format!("line {line}"))?;
         ensure!(row.label <= 1, "line {line}: label {} is neither 0 nor 1", row.label);
         ensure!(row.logit.is_finite(), "line {line}: logit {} is no finite number", row.logit);
+        let control = row.trivial_cues.unwrap_or(0.0);
+        ensure!(control.is_finite(), "line {line}: trivial_cues {control} is no finite number");
         if !seen.insert(row.path.clone()) {
             bail!("line {line}: {:?} is there twice", row.path);
         }
@@ -90,6 +105,12 @@ mod tests {
         let read = |rows: &str| parse(format!("path,label,dataset,group,logit\n{rows}").as_bytes());
         let rows = read("a.png,1,set,g,-0.5\n\"b,c.png\",0,set,h,2e1\n").unwrap();
         assert_eq!((rows[0].logit, rows[1].path.as_str(), rows[1].logit), (-0.5, "b,c.png", 20.0));
+        let with_control =
+            parse(b"path,label,dataset,group,logit,trivial_cues\na,1,s,g,1,0.25\nb,1,s,g,1,\n");
+        assert_eq!(
+            with_control.unwrap().iter().map(|row| row.trivial_cues).collect::<Vec<_>>(),
+            [Some(0.25), None]
+        );
         let long_before = "a,0,s,g,1\n";
         for (bad, why) in [
             ("b,1,s,g,NaN\n", "line 3: logit NaN"),
@@ -109,7 +130,14 @@ mod tests {
 
     #[test]
     fn a_temperature_changes_certainty_only() {
-        let row = ScoreRow { path: "a".into(), label: 1, dataset: "s".into(), group: "g".into(), logit: 2.0 };
+        let row = ScoreRow {
+            path: "a".into(),
+            label: 1,
+            dataset: "s".into(),
+            group: "g".into(),
+            logit: 2.0,
+            trivial_cues: None,
+        };
         assert!((row.probability(2.0).score - 0.731_058_578_630_004_9).abs() < 1e-12);
         assert_eq!(row.raw(), Scored { score: 2.0, fake: true });
         let certain = ScoreRow { logit: -1e300, ..row };

@@ -1,10 +1,12 @@
 //! The training loop, top to bottom, and the judgement of its best epoch.
 
 use crate::average::Average;
+use crate::cascade::{Selection, select_threshold};
 use crate::checkpoint::{self, Checkpoint, Progress, Training};
 use crate::config::RunConfig;
 use crate::dataset::{Sample, Split, read_manifest};
 use crate::files::{write_json, write_whole};
+use crate::history::{EpochLine, read_history, training_curves};
 use crate::loader::{Item, Loader, View};
 use crate::loss::{binary_cross_entropy_with_logits, class_weights, total_loss};
 use crate::metrics::{Metrics, Scored, auc};
@@ -12,7 +14,7 @@ use crate::models::{Model, NoiseSeed, initialise};
 use crate::optimizer::AdamW;
 use crate::schedule::CosineSchedule;
 use crate::temperature::{fit_temperature, fit_thresholds};
-use crate::trivial::trivial_scores;
+use crate::trivial::Control;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use candle_nn::{VarBuilder, VarMap};
@@ -51,6 +53,11 @@ impl RunFolder {
     /// One JSON line an epoch.
     pub fn history(&self) -> PathBuf {
         self.0.join("history.jsonl")
+    }
+
+    /// The history as a plot.
+    pub fn curves(&self) -> PathBuf {
+        self.0.join("curves.svg")
     }
 
     /// [`RunMetrics`] as JSON.
@@ -102,11 +109,18 @@ pub struct RunMetrics {
     pub temperature: f64,
     /// P(fake) at which an answer counts as sure, fitted on the validation split.
     pub thresholds: Thresholds,
+    /// P(fake) up to which a first stage may pass pictures as real, chosen on the validation split; absent
+    /// if no threshold keeps both limits.
+    #[serde(default)]
+    pub cascade: Option<Selection>,
     /// Per data set, and "all", on the validation split, which chose epoch, temperature, thresholds.
     pub val: BTreeMap<String, Metrics>,
     /// Per data set, and "all", on the test split, which chose nothing.
     pub test: BTreeMap<String, Metrics>,
-    /// Per data set, and "all", on the test split: AUC of cues that know nothing of faces.
+    /// Per data set, and "all", on the validation split: AUC of cues that know nothing of faces.
+    #[serde(default)]
+    pub val_trivial_cues: BTreeMap<String, AucWithInterval>,
+    /// The same on the test split.
     pub test_trivial_cues: BTreeMap<String, AucWithInterval>,
     /// Share of test answers that are sure, and share of those that are right.
     pub test_sure: SureAnswers,
@@ -128,15 +142,6 @@ pub struct SureAnswers {
     pub share: f64,
     /// Share of the sure ones that are right; absent if there are none.
     pub right: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct EpochLine {
-    epoch: u64,
-    loss: f64,
-    val_auc: Option<f64>,
-    learning_rate: f64,
-    pictures_per_s: f64,
 }
 
 /// Where a call of [`train`] begins and ends, and what computes it.
@@ -221,6 +226,8 @@ pub fn train(
         warmup: (config.warmup_epochs * steps as f64) as u64,
         total: config.epochs * steps,
     };
+    let control = Control::fit(&train)?;
+    let control_auc = auc(&control.scores(&val)?);
     progress_bar.set_length(schedule.total);
     progress_bar.set_position(progress.epochs_done * steps + progress.steps_done);
     let end = span.stop_after.unwrap_or(config.epochs).min(config.epochs);
@@ -288,24 +295,27 @@ pub fn train(
             epoch: epoch + 1,
             loss: mean_loss,
             val_auc,
+            val_trivial_cues_auc: control_auc,
             learning_rate: schedule.rate((epoch + 1) * steps - 1),
             pictures_per_s: ((steps - first) as usize * config.batch_size) as f64 / elapsed_s,
         };
         // Before the checkpoint: a resumed run drops a line too many, and could not make up one that is missing.
         append_line(&folder.history(), &line)?;
+        write_whole(&folder.curves(), training_curves(&read_history(&folder.history())?).svg()?.as_bytes())?;
         let training = Training { optimizer: &optimizer, average: average.as_ref() };
         checkpoint::save(&folder.last(), &network.variables, Some(training), &progress)?;
         let text = format!(
-            "epoch {:3}  loss {:.4}  val AUC {:.4}{}  {:.1} pictures/s",
+            "epoch {:3}  loss {:.4}  val AUC {:.4}{}  trivial cues {:.4}  {:.1} pictures/s",
             line.epoch,
             line.loss,
             line.val_auc.unwrap_or(f64::NAN),
             if is_best { " *" } else { "" },
+            control_auc.unwrap_or(f64::NAN),
             line.pictures_per_s
         );
         progress_bar.suspend(|| eprintln!("{text}"));
     }
-    let metrics = judge(folder, [&train, &val, &test], &span.device)?;
+    let metrics = judge(folder, &control, [&val, &test], &span.device)?;
     write_json(&folder.metrics(), &metrics)?;
     Ok(metrics)
 }
@@ -322,7 +332,12 @@ pub fn select(samples: Vec<Sample>, datasets: &[String]) -> Result<Vec<Sample>> 
 }
 
 /// Temperature and thresholds from the validation split, then one look at the test split.
-fn judge(folder: &RunFolder, [train, val, test]: [&Loader; 3], device: &Device) -> Result<RunMetrics> {
+fn judge(
+    folder: &RunFolder,
+    control: &Control,
+    [val, test]: [&Loader; 2],
+    device: &Device,
+) -> Result<RunMetrics> {
     let checkpoint = Checkpoint::read(&folder.best()).context("no epoch was better than nothing")?;
     let network = Network::from_checkpoint(&checkpoint, device)?;
     let val_logits = logits(&network.model, val)?;
@@ -339,14 +354,21 @@ fn judge(folder: &RunFolder, [train, val, test]: [&Loader; 3], device: &Device) 
         test_scored.iter().filter(|s| s.score <= thresholds.lower || s.score >= thresholds.upper).collect();
     let right = sure.iter().filter(|s| s.fake == (s.score >= thresholds.upper)).count();
     let seed = checkpoint.progress.config.seed;
-    let trivial = per_set(test.samples(), &trivial_scores(train, test)?, seed);
-    let only_auc = |m: Metrics| AucWithInterval { auc: m.auc, auc_interval: m.auc_interval };
+    let trivial_cues = |loader: &Loader| -> Result<BTreeMap<String, AucWithInterval>> {
+        let sets = per_set(loader.samples(), &control.scores(loader)?, seed);
+        let only_auc = |m: Metrics| AucWithInterval { auc: m.auc, auc_interval: m.auc_interval };
+        Ok(sets.into_iter().map(|(name, metrics)| (name, only_auc(metrics))).collect())
+    };
+    let sources: Vec<String> = val.samples().iter().map(Sample::source).collect();
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
     Ok(RunMetrics {
         temperature,
         thresholds,
+        cascade: select_threshold(&val_scored, &sources, seed),
         val: per_set(val.samples(), &val_scored, seed),
         test: per_set(test.samples(), &test_scored, seed),
-        test_trivial_cues: trivial.into_iter().map(|(name, metrics)| (name, only_auc(metrics))).collect(),
+        val_trivial_cues: trivial_cues(val)?,
+        test_trivial_cues: trivial_cues(test)?,
         test_sure: SureAnswers {
             share: sure.len() as f64 / test_scored.len() as f64,
             right: (!sure.is_empty()).then(|| right as f64 / sure.len() as f64),

@@ -211,10 +211,29 @@ fn scores_are_evaluated_and_compared() {
     let written: serde_json::Value =
         serde_json::from_slice(&std::fs::read(out.join("metrics.json")).unwrap()).unwrap();
     assert_eq!(written, report);
+    for file in ["report.html", "plots/all/roc.svg", "plots/all/roc.csv"] {
+        assert!(out.join(file).is_file(), "{file} is missing");
+    }
     let copy = out.join("scores.csv");
     let output = aware(&["compare", path, copy.to_str().unwrap()]);
     let comparison: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&comparison["pictures"], &comparison["difference"]), (&4.into(), &0.0.into()));
+
+    let threshold = out.join("threshold.json");
+    assert!(!threshold.exists(), "the cascade's threshold was chosen on a test split");
+    let val = folder.join("val.csv");
+    let rows = "a.png,0,s,1,-2\nb.png,1,s,1,1.5\nc.png,0,s,2,-1\nd.png,1,s,2,0.25\n";
+    std::fs::write(&val, format!("path,label,dataset,group,logit\n{rows}")).unwrap();
+    let (val, out) = (val.to_str().unwrap(), out.to_str().unwrap());
+    let output = aware(&["evaluate", "--scores", val, "--split", "val", "--output", out]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Where the first group is drawn twice, only its real picture lies below a fake.
+    assert!(text.contains("passes as real up to 0.2689 [0.1192, 0.2689], chosen here"), "{text}");
+    let chosen: serde_json::Value = serde_json::from_slice(&std::fs::read(&threshold).unwrap()).unwrap();
+    assert_eq!(
+        (&chosen["real"]["filtration"], &chosen["leakage_interval"]),
+        (&0.5.into(), &serde_json::json!([0.0, 0.0]))
+    );
 
     std::fs::write(&scores, "path,label,dataset,group,logit\na.png,0,s,1,nan\n").unwrap();
     let output = aware(&["evaluate", "--scores", path]);

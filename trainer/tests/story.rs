@@ -11,8 +11,9 @@ use trainer::augment::Augment;
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest, write_manifest};
 use trainer::detect::{Outcome, detect, load_detector};
-use trainer::evaluate::{evaluate, score_run};
+use trainer::evaluate::{Reading, evaluate};
 use trainer::export::{BundleSource, write_bundle};
+use trainer::judge::Judge;
 use trainer::loss::LossWeights;
 use trainer::prepare::prepare;
 use trainer::tensors::TensorsError;
@@ -54,10 +55,22 @@ fn a_toy_set_is_learned_bundled_and_judged() {
     let auc = metrics.test["toy"].auc.unwrap();
     assert!(auc > 0.95, "test AUC {auc} on a set that a checkerboard gives away");
 
-    let scores = score_run(&RunFolder::new(&run_folder), Split::Test).unwrap();
-    let reports = evaluate(&scores.rows, Some(&scores.trivial), scores.temperature);
-    assert_eq!(reports["toy"].metrics.auc, Some(auc), "evaluation repeats the run's own judgement");
-    assert_eq!(reports["toy"].trivial_cues_auc, metrics.test_trivial_cues["toy"].auc);
+    let judge = Judge::open(&RunFolder::new(&run_folder)).unwrap();
+    let reports = |split| {
+        let rows = judge.score(judge.samples(split)).unwrap();
+        evaluate(&rows, &Reading { temperature: metrics.temperature, split, threshold: Some(0.5) })
+    };
+    let (val, test) = (reports(Split::Val), reports(Split::Test));
+    assert_eq!(test["toy"].metrics.auc, Some(auc), "evaluation repeats the run's own judgement");
+    assert_eq!(test["toy"].trivial_cues_auc, metrics.test_trivial_cues["toy"].auc);
+    assert_eq!(
+        val["all"].selection, metrics.cascade,
+        "B8: the run keeps the threshold that validation chose"
+    );
+    assert_eq!(test["all"].selection, None, "nothing is chosen on the test split");
+
+    let curves = std::fs::read_to_string(RunFolder::new(&run_folder).curves()).unwrap();
+    assert!(curves.contains("best of 12 epochs") && curves.contains("trivial cues"), "{curves}");
 
     let card = root.join("card.md");
     std::fs::write(&card, "# Toy\n").unwrap();

@@ -2,6 +2,7 @@
 
 use crate::process::{LONG, run_shown};
 use crate::project::{Project, relative};
+use crate::say::say;
 use anyhow::{Context, Result};
 use std::time::Instant;
 
@@ -39,7 +40,7 @@ fn timed(
 ) -> Result<()> {
     let started = Instant::now();
     build().with_context(|| format!("cannot build the {what}"))?;
-    println!(
+    say!(
         "built     {:6.1} s  {}",
         started.elapsed().as_secs_f64(),
         relative(output, &project.root).display()

@@ -2,6 +2,7 @@
 
 use crate::bench::{BenchConfig, bench_page, bench_train};
 use crate::project::Project;
+use crate::say::say;
 use crate::server::Server;
 use crate::{artifacts, demo, install, steps};
 use anyhow::Result;
@@ -116,7 +117,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Serve(args) => {
             let server = Server::bind(&args.dir.unwrap_or(project.dist()), args.port)?;
-            println!("{}", server.url());
+            say!("{}", server.url());
             server.run()?;
         }
         Command::Demo(args) if args.check => demo::check(&project)?,

@@ -2,6 +2,7 @@
 
 use crate::process::{QUICK, run_captured};
 use crate::project::Project;
+use crate::say::say;
 use crate::server::Server;
 use crate::{artifacts, browser, install};
 use anyhow::{Context, Result, ensure};
@@ -19,7 +20,7 @@ pub const PORT: u16 = 8080;
 pub fn show(project: &Project, port: u16) -> Result<()> {
     prepare(project)?;
     let server = Server::bind(&project.dist(), port)?;
-    println!("\nThe page is at {} until Ctrl-C; nothing leaves this machine.", server.url());
+    say!("\nThe page is at {} until Ctrl-C; nothing leaves this machine.", server.url());
     server.run()
 }
 
@@ -33,7 +34,7 @@ pub fn check(project: &Project) -> Result<()> {
     server.start();
     let picture = samples(project)?.into_iter().next().context("there is no sample")?;
     let page = browser::judge(project, &server.url(), &picture)?;
-    println!(
+    say!(
         "\npage: {}: {}  P(fake) {}  on {}, network {}, total {}",
         picture.display(),
         page.label.to_uppercase(),
@@ -50,7 +51,7 @@ pub fn check(project: &Project) -> Result<()> {
         page.label,
         native.label
     );
-    println!("page and program agree bit for bit");
+    say!("page and program agree bit for bit");
     Ok(())
 }
 
@@ -59,8 +60,8 @@ fn prepare(project: &Project) -> Result<()> {
     install::install_all(project)?;
     artifacts::build_program(project)?;
     artifacts::build_page(project)?;
-    println!();
-    print!("{}", run_captured(detect(project).args(samples(project)?), QUICK)?);
+    let verdicts = run_captured(detect(project).args(samples(project)?), QUICK)?;
+    say!("\n{}", verdicts.trim_end());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::process::{LONG, QUICK, run_captured};
 use crate::project::Project;
+use crate::say::say;
 use crate::system;
 use crate::tools::{Source, TOOLS, Tool, Version};
 use anyhow::{Context, Result, ensure};
@@ -49,7 +50,7 @@ pub fn step(name: &str, version: &str, install: impl FnOnce() -> Result<Outcome>
         Outcome::Present => "present",
         Outcome::Installed => "installed",
     };
-    println!("{word:9} {:6.1} s  {name} {version}", started.elapsed().as_secs_f64());
+    say!("{word:9} {:6.1} s  {name} {version}", started.elapsed().as_secs_f64());
     Ok(())
 }
 

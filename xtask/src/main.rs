@@ -4,8 +4,9 @@
 //! * [`artifacts`]: sources -> program and page;
 //! * [`server`]: the page on this machine; [`browser`]: Chromium on it;
 //! * [`demo`], [`steps`] (`cargo xtask test`) and [`bench`] put them together;
-//! * [`project`] knows the paths, [`process`] runs the commands.
+//! * [`project`] knows the paths, [`process`] runs the commands, [`say`] prints.
 
+mod say;
 mod cli;
 mod project;
 mod process;

@@ -5,6 +5,7 @@
 
 use crate::process::{LONG, run_shown};
 use crate::project::Project;
+use crate::say::say;
 use crate::server::Server;
 use crate::{artifacts, browser, install};
 use anyhow::{Context, Result, ensure};
@@ -53,7 +54,7 @@ const STEPS: &[Step] = &[
 
 /// Prints the steps.
 pub fn list() {
-    STEPS.iter().for_each(|step| println!("{:12} {}", step.name, step.about));
+    STEPS.iter().for_each(|step| say!("{:12} {}", step.name, step.about));
 }
 
 /// Runs all steps, or those of `only`; the last line counts them.
@@ -70,25 +71,25 @@ pub fn run(project: &Project, only: &[String], on_failure: OnFailure) -> Result<
     let chosen = STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name));
     let (mut passed, mut failed) = (0, 0);
     for step in chosen {
-        println!("== {}: {}", step.name, step.about);
+        say!("== {}: {}", step.name, step.about);
         let started = Instant::now();
         let result = (step.run)(project);
         let seconds = started.elapsed().as_secs_f64();
         match result {
             Ok(()) => {
                 passed += 1;
-                println!("== {} passed in {seconds:.1} s\n", step.name);
+                say!("== {} passed in {seconds:.1} s\n", step.name);
             }
             Err(error) => {
                 failed += 1;
-                println!("== {} FAILED in {seconds:.1} s: {error:#}\n", step.name);
+                say!("== {} FAILED in {seconds:.1} s: {error:#}\n", step.name);
                 if on_failure == OnFailure::Stop {
                     break;
                 }
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
+    say!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

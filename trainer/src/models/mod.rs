@@ -16,6 +16,7 @@ mod mobilenet_v4;
 mod efficientnet_v2;
 mod genconvit;
 mod model;
+mod tap;
 mod weights;
 
 pub use attention::Attention;
@@ -28,4 +29,5 @@ pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
 pub use model::{Lesson, Model};
 pub use norm::Norm;
 pub use point_conv::PointConv;
+pub use tap::Tap;
 pub use weights::{initialise, lock, parameter_count};

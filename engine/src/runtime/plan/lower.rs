@@ -3,24 +3,15 @@
 use super::fusion::only_readers;
 use super::kernel::{Kernel, Operand, Scratch, Written};
 use super::{End, Geometry, MAX_INPUTS, MAX_WORK, Place, Source, Step};
-use crate::runtime::constant::{Constant, Kind, dequantised};
+use crate::runtime::constant::{Kind, dequantised};
 use crate::runtime::cpu::binary::Broadcast;
-use crate::runtime::cpu::clamp::Clamp;
-use crate::runtime::cpu::conv::Conv;
-use crate::runtime::cpu::conv_transpose::ConvTranspose;
-use crate::runtime::cpu::copy::{Strided, dense_strides};
-use crate::runtime::cpu::depthwise::Depthwise;
+use crate::runtime::cpu::copy::Strided;
 use crate::runtime::cpu::int8::Level;
-use crate::runtime::cpu::matmul::MatMul;
-use crate::runtime::cpu::matrix::{Linear, PackedMatrix};
-use crate::runtime::cpu::normalise::Stretch;
 use crate::runtime::cpu::pool::Pool;
 use crate::runtime::cpu::resize::Resampling;
 use crate::runtime::error::ModelError;
-use crate::runtime::graph::{Binary, ConvAttributes, Graph, Node, Op, Unary, ValueId};
-use crate::runtime::shape::{
-    Info, MAX_ELEMENTS, axis_of, quantisation, reduced_axes, split_range, transposition,
-};
+use crate::runtime::graph::{Binary, Graph, Node, Op, Unary, ValueId};
+use crate::runtime::shape::{Info, MAX_ELEMENTS, axis_of, quantisation, split_range, transposition};
 
 /// Order of a value's elements in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +156,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Keeps floats for the steps.
-    fn keep(&mut self, values: Vec<f32>) -> Result<Source, ModelError> {
+    pub(super) fn keep(&mut self, values: Vec<f32>) -> Result<Source, ModelError> {
         self.charge(0, values.len())?;
         self.constants.push(values);
         Ok(Source::Constant(self.constants.len() - 1))
@@ -252,7 +243,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The walk over the axes of `value`, as ONNX has them, where it lies in `layout`.
-    fn walk(&self, value: ValueId, layout: Layout) -> Strided {
+    pub(super) fn walk(&self, value: ValueId, layout: Layout) -> Strided {
         let shape = self.shape(value);
         match (layout, shape) {
             (Layout::ChannelsLast, &[n, c, h, w]) => Strided::dense(&[n, h, w, c]).permuted(&[0, 3, 1, 2]),
@@ -261,7 +252,12 @@ impl<'a> Lowering<'a> {
     }
 
     /// The elements of `source` on `walk`, where they are if they lie so already.
-    fn gathered(&mut self, name: &str, walk: Strided, source: Source) -> Result<Source, ModelError> {
+    pub(super) fn gathered(
+        &mut self,
+        name: &str,
+        walk: Strided,
+        source: Source,
+    ) -> Result<Source, ModelError> {
         let elements = walk.extents.iter().product();
         if walk.is_dense() {
             return Ok(match source {
@@ -293,103 +289,8 @@ impl<'a> Lowering<'a> {
     }
 
     /// Elements and type of a float result.
-    fn size(&self, node: &Node) -> (usize, Kind) {
+    pub(super) fn size(&self, node: &Node) -> (usize, Kind) {
         (self.shape(node.output).iter().product(), Kind::F32)
-    }
-
-    /// Floats that are known now, row-major, of input `input`.
-    fn constant(&mut self, node: &Node, input: usize) -> Result<Constant, ModelError> {
-        let value = *node.inputs.get(input).ok_or_else(|| node.error("an input is missing"))?;
-        match self.operand(node, value, Layout::RowMajor)? {
-            Source::Constant(index) => {
-                Ok(Constant::of_floats(self.shape(value).to_vec(), self.constants[index].clone()))
-            }
-            Source::Buffer(_) => Err(node.error("weights and biases must be constants")),
-        }
-    }
-
-    /// The constant bias of input 2, zeros if there is none.
-    fn bias(&mut self, node: &Node, channels: usize) -> Result<Vec<f32>, ModelError> {
-        match node.inputs.len() {
-            3 => Ok(self.constant(node, 2)?.floats().unwrap_or_default().to_vec()),
-            _ => Ok(vec![0.0; channels]),
-        }
-    }
-
-    /// Sizes of the convolution `node`.
-    pub(super) fn geometry(&self, node: &Node, conv: &ConvAttributes) -> Result<Geometry, ModelError> {
-        let sizes = [node.inputs[0], node.inputs[1], node.output].map(|value| self.shape(value));
-        let [&[_, _, h, w], &[_, _, kh, kw], &[_, _, oh, ow]] = sizes else {
-            return Err(node.error("expected maps [N, C, H, W]"));
-        };
-        let pads = [conv.pads[0], conv.pads[1]];
-        Ok(Geometry { input: [h, w], output: [oh, ow], kernel: [kh, kw], strides: conv.strides, pads })
-    }
-
-    fn convolution(&mut self, index: usize, conv: &ConvAttributes) -> Result<(Stored, usize), ModelError> {
-        let graph = self.graph;
-        let node = &graph.nodes[index];
-        let geometry = self.geometry(node, conv)?;
-        let (channels, cout) = (self.shape(node.inputs[0])[1], self.shape(node.output)[1]);
-        let weight = self.constant(node, 1)?;
-        let bias = self.bias(node, cout)?;
-        let x = self.operand(node, node.inputs[0], Layout::ChannelsLast)?;
-        let values = weight.floats().unwrap_or_default();
-        let (per_output, (elements, _)) = (values.len() / cout, self.size(node));
-        let work = (elements as u64).saturating_mul(per_output as u64);
-        let is_depthwise = conv.group == channels && cout == channels && conv.group > 1;
-        let is_grouped = conv.group > 1 && !is_depthwise;
-        // Before the weights are packed, since one constant may be packed again and again.
-        let packed = PackedMatrix::packed_elements(per_output, cout / conv.group);
-        self.charge(0, if is_depthwise { values.len() } else { packed.saturating_mul(conv.group) })?;
-        let tail = match is_grouped {
-            true => super::fusion::Tail { added: None, clamp: Clamp::default(), last: index },
-            false => self.tail(index, true),
-        };
-        let kernel = if is_depthwise {
-            Kernel::Depthwise(Depthwise::new(values, bias, geometry, tail.clamp))
-        } else if is_grouped {
-            let (cin, width) = (channels / conv.group, cout / conv.group);
-            let part = |group: usize| {
-                let weights = &values[group * width * per_output..][..width * per_output];
-                Conv::new(weights, cin, bias[group * width..][..width].to_vec(), geometry, tail.clamp)
-            };
-            Kernel::GroupedConv((0..conv.group).map(part).collect())
-        } else {
-            Kernel::Conv(Conv::new(values, channels, bias, geometry, tail.clamp))
-        };
-        let inputs = [Some(x), tail.added].into_iter().flatten().collect();
-        let name = &graph.nodes[tail.last].name;
-        let source = self.push(name, kernel, inputs, (elements, Kind::F32), work)?;
-        Ok((Stored { source, layout: Layout::ChannelsLast }, tail.last))
-    }
-
-    fn conv_transpose(&mut self, index: usize, conv: &ConvAttributes) -> Result<(Stored, usize), ModelError> {
-        let graph = self.graph;
-        let node = &graph.nodes[index];
-        let forward = self.geometry(node, conv)?;
-        let (channels, cout) = (self.shape(node.inputs[0])[1], self.shape(node.output)[1]);
-        // Of the convolution that leads back.
-        let geometry = Geometry { input: forward.output, output: forward.input, ..forward };
-        let weight = self.constant(node, 1)?;
-        let bias = self.bias(node, cout)?;
-        let x = self.operand(node, node.inputs[0], Layout::ChannelsLast)?;
-        let (elements, kind) = self.size(node);
-        let windows = ConvTranspose::window_elements(&geometry, cout);
-        if windows > MAX_ELEMENTS {
-            let what = format!("{windows} elements of the windows of {:?}", node.name);
-            return Err(ModelError::TooLarge { what, limit: MAX_ELEMENTS as u64 });
-        }
-        let work = (windows as u64)
-            .saturating_mul(channels as u64)
-            .saturating_mul(self.shape(node.output)[0] as u64);
-        let columns = geometry.kernel[0] * geometry.kernel[1] * cout;
-        self.charge(0, PackedMatrix::packed_elements(channels, columns))?;
-        let tail = self.tail(index, false);
-        let values = weight.floats().unwrap_or_default();
-        let kernel = Kernel::ConvTranspose(ConvTranspose::new(values, channels, bias, geometry, tail.clamp));
-        let source = self.push(&graph.nodes[tail.last].name, kernel, vec![x], (elements, kind), work)?;
-        Ok((Stored { source, layout: Layout::ChannelsLast }, tail.last))
     }
 
     fn addition(&mut self, index: usize) -> Result<(Stored, usize), ModelError> {
@@ -546,113 +447,6 @@ impl<'a> Lowering<'a> {
         let source = self.push(&node.name, Kernel::Concat(walks), sources, (elements, kind), 0)?;
         Ok(Stored { source, layout })
     }
-
-    /// Steps on values in ONNX's order.
-    fn row_major(&mut self, node: &Node) -> Result<Stored, ModelError> {
-        let layout = Layout::RowMajor;
-        if let Op::Quantize(_) = node.op {
-            return self.quantise(node);
-        }
-        let x = self.operand(node, node.inputs[0], layout)?;
-        let shape = self.shape(node.inputs[0]).to_vec();
-        let mut inputs = vec![x];
-        let mut work = 0;
-        let kernel = match &node.op {
-            Op::Gemm { transpose } => {
-                let (linear, multiplications) = self.linear(node, *transpose)?;
-                work = multiplications;
-                linear
-            }
-            Op::MatMul => {
-                inputs.push(self.operand(node, node.inputs[1], layout)?);
-                let (product, multiplications) = self.product(node)?;
-                work = multiplications;
-                product
-            }
-            Op::Pad { pads, value } => {
-                let extents: Vec<usize> = self.shape(node.output).to_vec();
-                let strides = dense_strides(&extents);
-                let offset = strides.iter().zip(pads).map(|(stride, pad)| stride * pad).sum();
-                Kernel::Pad(Strided { extents: shape, strides, offset }, *value)
-            }
-            Op::ReduceMean { axes, .. } => {
-                let axes = reduced_axes(node, axes, shape.len())?;
-                // The axes go last, so that they are one stretch.
-                let kept = (0..shape.len()).filter(|axis| !axes.contains(axis));
-                let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
-                let stored = self.floats(node, node.inputs[0])?;
-                let walk = self.walk(node.inputs[0], stored.layout).permuted(&order);
-                inputs = vec![self.gathered(&node.name, walk, stored.source)?];
-                Kernel::Mean(Stretch { extent: axes.iter().map(|&axis| shape[axis]).product(), inner: 1 })
-            }
-            Op::Softmax(axis) => {
-                let axis = axis_of(node, *axis, shape.len())?;
-                let inner = shape[axis + 1..].iter().product();
-                Kernel::Softmax(Stretch { extent: shape[axis], inner })
-            }
-            Op::LayerNorm { axis, epsilon } => {
-                let axis = axis_of(node, *axis, shape.len())?;
-                for &value in &node.inputs[1..] {
-                    inputs.push(self.operand(node, value, layout)?);
-                }
-                let extent = shape[axis..].iter().product();
-                Kernel::LayerNorm(Stretch { extent, inner: 1 }, *epsilon)
-            }
-            Op::BatchNorm { epsilon } => return self.batch_norm(node, *epsilon),
-            Op::Trees(trees) => {
-                self.charge((shape[0] as u64).saturating_mul(trees.size() as u64), trees.size())?;
-                Kernel::Trees(trees.clone(), shape[1])
-            }
-            _ => return Err(node.error("it is not supported with these inputs")),
-        };
-        let source = self.push(&node.name, kernel, inputs, self.size(node), work)?;
-        Ok(Stored { source, layout })
-    }
-
-    /// A multiplication and an addition of constants of each channel.
-    fn batch_norm(&mut self, node: &Node, epsilon: f32) -> Result<Stored, ModelError> {
-        let mut channel =
-            |input: usize| Ok(self.constant(node, input)?.floats().unwrap_or_default().to_vec());
-        let (scale, bias, mean, variance) = (channel(1)?, channel(2)?, channel(3)?, channel(4)?);
-        let factor: Vec<f32> = scale.iter().zip(&variance).map(|(s, v)| s / (v + epsilon).sqrt()).collect();
-        let shift = bias.iter().zip(&mean).zip(&factor).map(|((b, m), f)| b - m * f).collect();
-        let out = self.shape(node.output).to_vec();
-        let mut stored = self.floats(node, node.inputs[0])?;
-        let order = axes_in_memory(stored.layout, out.len());
-        for (function, values) in [(Binary::Mul, factor), (Binary::Add, shift)] {
-            let mut constant = Strided::dense(&[1; 8][..out.len()]);
-            (constant.extents[1], constant.strides[1]) = (out[1], 1);
-            let walks = [self.walk(node.output, stored.layout), stretched(&constant, &out)];
-            let kernel = Kernel::Binary(Broadcast::new(function, walks.map(|walk| walk.permuted(&order))));
-            let inputs = vec![stored.source, self.keep(values)?];
-            stored.source = self.push(&node.name, kernel, inputs, self.size(node), 0)?;
-        }
-        Ok(stored)
-    }
-
-    fn linear(&mut self, node: &Node, transpose: bool) -> Result<(Kernel, u64), ModelError> {
-        let (rows, k) = (self.shape(node.inputs[0])[0], self.shape(node.inputs[0])[1]);
-        let m = self.shape(node.output)[1];
-        let work = (k as u64 * m as u64).saturating_mul(rows as u64);
-        self.charge(0, PackedMatrix::packed_elements(k, m))?;
-        let (weight, bias) = (self.constant(node, 1)?, self.bias(node, m)?);
-        let values = weight.floats().unwrap_or_default();
-        let weight =
-            |row: usize, column: usize| values[if transpose { column * k + row } else { row * m + column }];
-        Ok((Kernel::Linear(Linear::new(PackedMatrix::new(k, m, weight), bias)), work))
-    }
-
-    fn product(&mut self, node: &Node) -> Result<(Kernel, u64), ModelError> {
-        let [a, b] = [node.inputs[0], node.inputs[1]].map(|value| self.shape(value).to_vec());
-        let ([front_a @ .., m, k], [front_b @ .., _, n]) = (&a[..], &b[..]) else {
-            return Err(node.error("expected matrices"));
-        };
-        let work = (self.size(node).0 as u64).saturating_mul(*k as u64);
-        // The products are listed, four words each.
-        let products = self.size(node).0 / (m * n);
-        self.charge(0, PackedMatrix::packed_elements(*k, *n).saturating_add(4 * products))?;
-        Ok((Kernel::MatMul(MatMul::new(front_a, front_b, [*m, *k, *n])), work))
-    }
 }
 
 /// The axes of a value of `rank` in the order in which they lie in memory.
@@ -664,7 +458,7 @@ pub(super) fn axes_in_memory(layout: Layout, rank: usize) -> Vec<usize> {
 }
 
 /// The walk that repeats `walk` where the result `out` is larger.
-fn stretched(walk: &Strided, out: &[usize]) -> Strided {
+pub(super) fn stretched(walk: &Strided, out: &[usize]) -> Strided {
     let missing = out.len() - walk.extents.len();
     let stride = |i: usize| match i.checked_sub(missing) {
         Some(axis) if walk.extents[axis] == out[i] => walk.strides[axis],

@@ -7,8 +7,10 @@
 mod buffers;
 mod fusion;
 mod kernel;
+mod layers;
 mod lower;
 mod quantised;
+mod rows;
 
 pub use kernel::{Kernel, Operand, Scratch, Written};
 

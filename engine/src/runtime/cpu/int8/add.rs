@@ -31,10 +31,10 @@ impl Add {
     pub(super) unsafe fn apply<I: Isa>(&self, a: [I::Ints; 2], b: [I::Ints; 2]) -> [I::Ints; 2] {
         // SAFETY: no pointers.
         unsafe {
-            let limits = super::conv::limits_of::<I>(&self.parameters);
+            let limits = super::tile::limits_of::<I>(&self.parameters);
             let low = I::add(self.part::<I>(a[0], 0), self.part::<I>(b[0], 1));
             let high = I::add(self.part::<I>(a[1], 0), self.part::<I>(b[1], 1));
-            super::conv::rounded::<I>([low, high], limits, self.parameters.zero_point)
+            super::tile::rounded::<I>([low, high], limits, self.parameters.zero_point)
         }
     }
 

@@ -1,8 +1,9 @@
 //! Quantised depthwise convolution: vectors over channels, taps two by two.
 
 use super::add::Add;
-use super::conv::{Finish, Layer, limits_of, pad, padded_size, rounded};
+use super::conv::{Finish, Layer, pad, padded_size};
 use super::isa::{Isa, Level, dispatch};
+use super::tile::{limits_of, rounded};
 use crate::runtime::plan::{Geometry, SLACK};
 
 /// Most channels that are summed at once.

@@ -16,6 +16,7 @@ pub mod pool;
 pub mod quantise;
 pub mod reference;
 mod scalar;
+mod tile;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 #[cfg(target_arch = "x86_64")]
