@@ -88,7 +88,7 @@ pub fn extract(judge: &Judge, split: Split) -> Result<Features> {
         values.extend(embedding.flatten_all()?.to_vec1::<f32>()?);
         for (sample, logit) in loader.samples()[rows.len()..][..count].iter().zip(logits) {
             rows.push(ScoreRow {
-                path: sample.image_path.display().to_string(),
+                path: sample.name(),
                 label: sample.label,
                 dataset: sample.dataset.clone(),
                 group: sample.group.clone(),
