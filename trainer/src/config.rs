@@ -153,3 +153,23 @@ impl RunConfig {
         Preprocess::imagenet(self.image_size)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_configuration_of_the_repository_is_sound() -> Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let config = RunConfig::read(&path)?;
+            config.check().with_context(|| path.display().to_string())?;
+            assert!(crate::models::Model::presets().contains(&config.network.as_str()), "{}", config.network);
+            count += 1;
+        }
+        assert!(count >= 4, "{count} configurations");
+        Ok(())
+    }
+}

@@ -25,11 +25,8 @@ fn files(preset: &str, bits: ActivationBits) -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn integers_stay_near_floats_and_need_a_quarter_of_the_bytes() {
-    for (preset, bits) in [
-        ("mobilenetv4-conv-small-narrow", ActivationBits::Seven),
-        ("mobilenetv4-conv-small-narrow", ActivationBits::Eight),
-        ("efficientnetv2-lite", ActivationBits::Seven),
-    ] {
+    let preset = "mobilenetv4-conv-small-narrow";
+    for bits in [ActivationBits::Seven, ActivationBits::Eight] {
         let (floats, integers) = files(preset, bits);
         assert!(integers.len() * 10 < floats.len() * 3, "{preset}: {} of {}", integers.len(), floats.len());
         let (mut exact, mut session) = (Session::load(&floats).unwrap(), Session::load(&integers).unwrap());
@@ -44,7 +41,7 @@ fn integers_stay_near_floats_and_need_a_quarter_of_the_bytes() {
         let largest = outputs.iter().fold(0.0, |most: f32, output| most.max(output.abs()));
         let error = errors.iter().sum::<f32>() / errors.len() as f32;
         println!("{preset}, {bits:?}: mean error {error}, largest output {largest}");
-        assert!(error < 0.15 * largest.max(0.1), "{preset}: errors {errors:?}, outputs {outputs:?}");
+        assert!(error < 0.05 * largest, "{preset}: errors {errors:?}, outputs {outputs:?}");
     }
 }
 

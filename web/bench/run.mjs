@@ -1,12 +1,10 @@
 // Times the engine beside onnxruntime-web in headless Chromium:
 //
-//     node web/bench/run.mjs MODEL.onnx [--runs N] [--json FILE] [--engine FOLDER]
+//     node web/bench/run.mjs --models FOLDER --engine FOLDER [--runs N] [--json FILE]
 //
-// MODEL.onnx has one input [1, C, H, W] and one output. FOLDER holds the engine's `bench.js` and `bench_bg.wasm`,
-// by default target/bench/page, made by
-//
-//     cargo build --profile web --target wasm32-unknown-unknown -p web --bin bench
-//     wasm-bindgen --target web --out-dir target/bench/page target/wasm32-unknown-unknown/web/bench.wasm
+// The folder of models holds float.onnx, int8.onnx (seven-bit activations) and int8-fused.onnx (eight bits, the form that
+// onnxruntime fuses), each with one input [1, C, H, W] and one output. The folder of the engine holds simd128/ and
+// relaxed/, each with bench.js and bench_bg.wasm. `cargo xtask bench page` makes all of it and calls this.
 
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -19,20 +17,19 @@ import { chromium } from 'playwright-core';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
+const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '100' },
     json: { type: 'string' },
-    engine: { type: 'string', default: here('../../target/bench/page') },
+    engine: { type: 'string' },
+    models: { type: 'string' },
   },
 });
 const runs = Number(values.runs);
-if (positionals.length !== 1 || !Number.isInteger(runs) || runs < 1) {
-  console.error('usage: node web/bench/run.mjs MODEL.onnx [--runs N] [--json FILE] [--engine FOLDER]');
+if (!values.engine || !values.models || !Number.isInteger(runs) || runs < 1) {
+  console.error('usage: node web/bench/run.mjs --models FOLDER --engine FOLDER [--runs N] [--json FILE]');
   process.exit(2);
 }
-const model = await readFile(positionals[0]);
 
 const { url, close } = await serve();
 const browser = await chromium.launch({
@@ -48,14 +45,15 @@ const browser = await chromium.launch({
 });
 try {
   const page = await browser.newPage();
+  page.setDefaultTimeout(0);
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(error.message));
   await page.goto(url);
-  await page.waitForFunction('window.ready').catch((error) => {
+  await page.waitForFunction('window.ready', null, { timeout: 30_000 }).catch((error) => {
     throw new Error([error.message, ...complaints].join('\n'));
   });
   // The page's own clock is coarse where it is not isolated; one run takes many of its ticks.
-  const result = summarise(await page.evaluate((config) => window.bench(config), { runs }));
+  const result = await summarise(await page.evaluate((config) => window.bench(config), { runs }));
   console.log(table(result));
   if (values.json) await writeFile(values.json, `${JSON.stringify(result, null, 2)}\n`);
 } finally {
@@ -64,18 +62,25 @@ try {
 }
 
 /** Figures of the whole from the times of its runs. */
-function summarise({ times, peer_version, user_agent, ...rest }) {
-  const figures = { ours: figuresOf(times.ours), peer: figuresOf(times.peer) };
+async function summarise({ columns, peer_version, user_agent, ...rest }) {
+  const models = {};
+  for (const name of ['float', 'int8', 'int8-fused']) {
+    const content = await readFile(path.join(values.models, `${name}.onnx`));
+    models[name] = { bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
+  }
+  const peer = columns.find((column) => column.name === 'onnxruntime-web float');
+  const peer_ms = figuresOf(peer.times).median_ms;
   return {
-    model: { file: path.basename(positionals[0]), sha256: createHash('sha256').update(model).digest('hex') },
+    models,
     runs,
     threads: 1,
-    ...figures,
-    ratio: figures.peer.median_ms / figures.ours.median_ms,
+    columns: columns.map(({ times, ...column }) => {
+      const figures = figuresOf(times);
+      return { ...column, ...figures, times_faster: peer_ms / figures.median_ms, times_ms: times };
+    }),
     ...rest,
     versions: { 'onnxruntime-web': peer_version, node: process.version, browser: user_agent },
     machine: { processor: os.cpus()[0]?.model ?? 'unknown', cores: os.cpus().length },
-    times_ms: times,
   };
 }
 
@@ -91,32 +96,38 @@ function figuresOf(times) {
   };
 }
 
-function table({ model, shape, ours, peer, ratio, max_abs_difference, versions }) {
+function table({ columns, versions, machine }) {
   const row = (name, cells) => name.padEnd(24) + cells.map((cell) => cell.padStart(11)).join('');
-  const figures = ({ median_ms, min_ms, p90_ms, spread }) =>
-    [median_ms, min_ms, p90_ms].map((ms) => ms.toFixed(1)).concat(`${(spread * 100).toFixed(0)} %`);
+  const ms = (value) => (value === null ? '' : value.toFixed(1));
+  const cells = (column) => [
+    ...[column.median_ms, column.min_ms, column.p90_ms].map(ms),
+    `${(column.spread * 100).toFixed(0)} %`,
+    column.times_faster.toFixed(2),
+    ...[column.compile_ms, column.load_ms, column.first_run_ms].map(ms),
+    column.output[0].toFixed(4),
+  ];
   return [
-    `${model.file}, input ${shape.join(' x ')}, one thread, ${runs} runs, turn by turn`,
-    row('', ['median ms', 'min ms', 'p90 ms', 'spread']),
-    row('engine', figures(ours)),
-    row(`onnxruntime-web ${versions['onnxruntime-web']}`, figures(peer)),
-    `onnxruntime-web takes ${ratio.toFixed(2)} times as long; the outputs differ by ${max_abs_difference.toExponential(1)} at most`,
+    `one thread, ${runs} runs, turn by turn, onnxruntime-web ${versions['onnxruntime-web']}, ${machine.processor}`,
+    row('', ['median ms', 'min ms', 'p90 ms', 'spread', 'x faster', 'compile ms', 'load ms', 'first ms', 'output']),
+    ...columns.map((column) => row(column.name, cells(column))),
+    '"x faster" is against onnxruntime-web in floats; its first load compiles its runtime too',
   ].join('\n');
 }
 
-/** Serves page, engine, peer and model from one origin; resolves to `{ url, close }`. */
+/** Serves page, engine, peer and models from one origin; resolves to `{ url, close }`. */
 async function serve() {
   const folders = {
-    engine: values.engine,
+    'engine-simd128': path.join(values.engine, 'simd128'),
+    'engine-relaxed': path.join(values.engine, 'relaxed'),
+    models: values.models,
     peer: here('../node_modules/onnxruntime-web/dist'),
     bench: here('.'),
   };
   const types = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm' };
   const server = createServer(async (request, response) => {
     const name = new URL(request.url, 'http://localhost').pathname;
-    const [, folder, file] = name.match(/^\/(engine|peer|bench)\/([\w.-]+)$/) ?? [];
-    const body =
-      name === '/model.onnx' ? model : folder && (await readFile(path.join(folders[folder], file)).catch(() => null));
+    const [, folder, file] = name.match(/^\/([\w-]+)\/([\w.-]+)$/) ?? [];
+    const body = folders[folder] && (await readFile(path.join(folders[folder], file)).catch(() => null));
     // Isolated, the page gets the fine clock.
     response.writeHead(body ? 200 : 404, {
       'Content-Type': types[path.extname(name)] ?? 'application/octet-stream',

@@ -4,7 +4,7 @@ use crate::browser;
 use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Cargo's profile of the page: what is measured is what is shipped.
@@ -31,33 +31,47 @@ impl BenchConfig {
     }
 }
 
-/// Exports a 256-pixel network, builds the benchmark page, and runs it in headless Chromium.
+/// Instruction sets that the page's engine is built for, with the compiler's flags.
+const BUILDS: [(&str, &str); 2] =
+    [("simd128", "-C target-feature=+simd128"), ("relaxed", "-C target-feature=+simd128,+relaxed-simd")];
+
+/// Exports a 256-pixel network in floats and integers, builds the benchmark page's engines, and runs them in headless
+/// Chromium.
 ///
 /// # Errors
 /// If a build or the benchmark itself fails.
 pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
     let folder = project.target.join("bench");
-    let model = folder.join("mobilenetv4-256.onnx");
+    let (models, engines) = (folder.join("models"), folder.join("page"));
     crate::artifacts::build_program(project)?;
-    run_shown(
-        project.command(project.aware()).args(["export", "--image-size", "256", "--output"]).arg(&model),
-        LONG,
-    )?;
-
-    let page = folder.join("page");
-    let cargo =
-        ["build", "--profile", PROFILE, "--target", "wasm32-unknown-unknown", "-p", "web", "--bin", "bench"];
-    run_shown(project.cargo().args(cargo), LONG)?;
-    let wasm = project.target.join("wasm32-unknown-unknown").join(PROFILE).join("bench.wasm");
-    let mut bindgen = project.command("wasm-bindgen");
-    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(&page).arg(wasm);
-    run_shown(&mut bindgen, LONG).context("run `cargo xtask setup` if a tool is missing")?;
-
+    let forms: [(&str, &[&str]); 3] =
+        [("float", &[]), ("int8", &["--int8"]), ("int8-fused", &["--int8", "--activation-bits", "8"])];
+    for (name, arguments) in forms {
+        let mut export = project.command(project.aware());
+        export.args(["export", "--image-size", "256"]).args(arguments);
+        run_shown(export.arg("--output").arg(models.join(format!("{name}.onnx"))), LONG)?;
+    }
+    for (name, flags) in BUILDS {
+        build_engine(project, flags, &folder.join(name), &engines.join(name))?;
+    }
     let mut node = project.command("node");
-    node.arg("web/bench/run.mjs").arg(&model).arg("--engine").arg(&page);
+    node.arg("web/bench/run.mjs").arg("--models").arg(&models).arg("--engine").arg(&engines);
     node.env("AWARE_CHROMIUM", browser::chromium(project)?);
     config.append_to(&mut node)?;
     run_shown(&mut node, LONG)
+}
+
+/// Builds the engine of the benchmark page with `flags` by way of the folder `build` into `output`.
+fn build_engine(project: &Project, flags: &str, build: &Path, output: &Path) -> Result<()> {
+    let target = "wasm32-unknown-unknown";
+    let mut cargo = project.cargo();
+    cargo.args(["build", "--profile", PROFILE, "--target", target, "-p", "web", "--bin", "bench", "--target-dir"]);
+    // The flags in place of those in .cargo/config.toml.
+    run_shown(cargo.arg(build).env("RUSTFLAGS", flags), LONG)?;
+    let mut bindgen = project.command("wasm-bindgen");
+    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(output);
+    bindgen.arg(build.join(target).join(PROFILE).join("bench.wasm"));
+    run_shown(&mut bindgen, LONG).context("run `cargo xtask setup` if a tool is missing")
 }
 
 /// A training step on our operations and on stock candle's, in turns.

@@ -315,7 +315,7 @@ mod tests {
         let of = |low, high, bits| Parameters::of(Range { low, high }, bits);
         let hundredth = 1.27 / 127.0;
         assert_eq!(of(0.5, 1.27, ActivationBits::Seven), Parameters { scale: hundredth, zero_point: 0 });
-        assert_eq!(of(-1.0, 1.0, ActivationBits::Eight).zero_point, 128);
+        assert_eq!(of(-1.0, 1.0, ActivationBits::Eight).zero_point, 127);
         assert_eq!(of(-1.27, -0.2, ActivationBits::Seven), Parameters { scale: hundredth, zero_point: 127 });
         assert_eq!(of(0.0, 0.0, ActivationBits::Seven).scale, MIN_SCALE);
     }

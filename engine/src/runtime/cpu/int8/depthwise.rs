@@ -4,13 +4,17 @@ use super::add::Add;
 use super::conv::{Finish, Layer, pad, padded_size};
 use super::isa::{Isa, Level, dispatch};
 use super::tile::{limits_of, rounded};
-use crate::runtime::plan::{Geometry, SLACK};
+use crate::runtime::plan::Geometry;
+use std::ops::Range;
 
 /// Most channels that are summed at once.
 const MAX_BLOCK: usize = 32;
 
 /// Largest sum of positive weights, and of negative ones, whose products with seven-bit values stay within 16 bits.
 const MAX_SHORT: i32 = 32767 / 127;
+
+/// Most taps between two ends, so that looking for them takes no time to speak of.
+const MAX_OPEN: usize = 128;
 
 /// A quantised depthwise convolution.
 pub struct Depthwise {
@@ -40,41 +44,7 @@ impl Depthwise {
         let pairs = taps.div_ceil(2);
         let block = block_of(level);
         let whole = channels.next_multiple_of(block);
-        let weight = |channel: usize, tap: usize| {
-            if channel < channels && tap < taps { layer.weight[channel * taps + tap] } else { 0 }
-        };
-        let (mut weights, mut ends) = (Vec::new(), Vec::new());
-        for first in (0..whole).step_by(block) {
-            // Per channel, the positive and the negative weights since the last end.
-            let mut open = vec![[0; 2]; block];
-            for pair in 0..pairs {
-                let taps = [2 * pair, 2 * pair + 1];
-                for channel in first..first + block {
-                    for weight in taps.map(|tap| weight(channel, tap)) {
-                        weights.push(weight);
-                        if !is_short(level) {
-                            // The upper byte of the 16-bit integer.
-                            weights.push(weight >> 7);
-                        }
-                    }
-                }
-                let next = |channel: usize| {
-                    let more = taps.map(|tap| tap + 2).map(|tap| i32::from(weight(first + channel, tap)));
-                    let [positive, negative] = open[channel];
-                    let now = taps.map(|tap| i32::from(weight(first + channel, tap)));
-                    let sum = |sign: i32, all: &[i32]| all.iter().map(|w| (w * sign).max(0)).sum::<i32>();
-                    let now = [positive + sum(1, &now), negative + sum(-1, &now)];
-                    (now, [now[0] + sum(1, &more), now[1] + sum(-1, &more)])
-                };
-                let sums: Vec<([i32; 2], [i32; 2])> = (0..block).map(next).collect();
-                let is_full = sums.iter().any(|(_, then)| then.iter().any(|&sum| sum > MAX_SHORT));
-                let is_end = is_full || pair + 1 == pairs;
-                for (open, (now, _)) in open.iter_mut().zip(sums) {
-                    *open = if is_end { [0; 2] } else { now };
-                }
-                ends.push(is_end);
-            }
-        }
+        let (weights, ends) = packed(layer, taps, level);
         let mut bias: Vec<i32> = layer.bias.to_vec();
         for (bias, weights) in bias.iter_mut().zip(layer.weight.chunks_exact(taps)) {
             *bias -= layer.x.zero_point * weights.iter().map(|&w| i32::from(w)).sum::<i32>();
@@ -107,7 +77,7 @@ impl Depthwise {
         kh.saturating_mul(kw).next_multiple_of(2).saturating_mul(2 * channels.next_multiple_of(MAX_BLOCK))
     }
 
-    /// `out` `[N, OH, OW, C]` of `x` `[N, H, W, C]` with [`SLACK`] readable bytes behind it; `added` is what
+    /// `out` `[N, OH, OW, C]` of `x` `[N, H, W, C]` with [`crate::runtime::plan::SLACK`] readable bytes behind it; `added` is what
     /// [`Finish::Added`] adds.
     pub fn run(&self, x: &[u8], added: Option<&[u8]>, out: &mut [u8], scratch: &mut Vec<u8>) {
         let input = self.geometry.input[0] * self.geometry.input[1] * self.channels;
@@ -132,14 +102,47 @@ impl Depthwise {
         let last_window = (oh * down * width + ow * right) * self.channels;
         let last_tap = self.taps.iter().max().copied().unwrap_or(0);
         let last = last_window + last_tap + self.channels + MAX_BLOCK;
-        assert!(
-            last <= x.len() + MAX_BLOCK && x.len() >= SLACK,
-            "a map of {} bytes is read up to {last}",
-            x.len()
-        );
+        assert!(last <= x.len(), "a map of {} bytes is read up to {last}", x.len());
         let (level, conv) = (self.level, self);
         dispatch!(level, run_map(conv: &Depthwise, x: &[u8], width: usize, added: Option<&[u8]>, out: &mut [u8]));
     }
+}
+
+/// The weights of blocks of channels, pair by pair of taps, and behind which pairs the sums leave 16 bits.
+fn packed(layer: &Layer, taps: usize, level: Level) -> (Vec<i8>, Vec<bool>) {
+    let (channels, block) = (layer.channels, block_of(level));
+    let weight = |channel: usize, tap: usize| {
+        if channel < channels && tap < taps { layer.weight[channel * taps + tap] } else { 0 }
+    };
+    // Largest and smallest sum of a channel that seven-bit values can make, in units of 127.
+    let side = |channel: usize, taps: Range<usize>, sign: i32| {
+        taps.map(|tap| (i32::from(weight(channel, tap)) * sign).max(0)).sum::<i32>()
+    };
+    let (mut weights, mut ends) = (Vec::new(), Vec::new());
+    for first in (0..channels).step_by(block) {
+        let mut open = 0;
+        for pair in (0..taps).step_by(2) {
+            for channel in first..first + block {
+                for weight in [weight(channel, pair), weight(channel, pair + 1)] {
+                    weights.push(weight);
+                    if !is_short(level) {
+                        // The upper byte of the 16-bit integer.
+                        weights.push(weight >> 7);
+                    }
+                }
+            }
+            // The sums leave where the next pair might not fit.
+            let next = pair + 4;
+            let fits =
+                |channel: usize| [1, -1].into_iter().all(|sign| side(channel, open..next, sign) <= MAX_SHORT);
+            let is_end = pair + 2 >= taps || next - open > MAX_OPEN || !(first..first + block).all(fits);
+            ends.push(is_end);
+            if is_end {
+                open = pair + 2;
+            }
+        }
+    }
+    (weights, ends)
 }
 
 fn block_of(level: Level) -> usize {

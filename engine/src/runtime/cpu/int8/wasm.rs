@@ -118,7 +118,7 @@ impl Isa for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn start(bias: *const i32) -> [v128; 4] {
+    unsafe fn start(bias: *const i32) -> [v128; MAX_PARTS] {
         let zero = i32x4_splat(0);
         let [a, b] = unsafe { [v128_load(bias.cast()), v128_load(bias.add(LANES).cast())] };
         [
@@ -136,7 +136,7 @@ impl Isa for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn finish(sums: [v128; 4]) -> [v128; 2] {
+    unsafe fn finish(sums: [v128; MAX_PARTS]) -> [v128; 2] {
         [[sums[0], sums[1]], [sums[2], sums[3]]]
             .map(|[a, b]| i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b)))
     }
