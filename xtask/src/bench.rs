@@ -65,7 +65,18 @@ pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
 fn build_engine(project: &Project, flags: &str, build: &Path, output: &Path) -> Result<()> {
     let target = "wasm32-unknown-unknown";
     let mut cargo = project.cargo();
-    cargo.args(["build", "--profile", PROFILE, "--target", target, "-p", "web", "--bin", "bench", "--target-dir"]);
+    cargo.args([
+        "build",
+        "--profile",
+        PROFILE,
+        "--target",
+        target,
+        "-p",
+        "web",
+        "--bin",
+        "bench",
+        "--target-dir",
+    ]);
     // The flags in place of those in .cargo/config.toml.
     run_shown(cargo.arg(build).env("RUSTFLAGS", flags), LONG)?;
     let mut bindgen = project.command("wasm-bindgen");
