@@ -181,6 +181,9 @@ def moves():
             [indices("s", 1, 4, 2, 2, 1, 5), indices("u", 2, 10, 4)],
         ),
         "slice": one("Slice", "x s e a p", bounds, (1, 3, 4, 6)),
+        "slice_by_huge_steps": one(
+            "Slice", "x s e a p", [indices("s", 1), indices("e", 2**62), indices("a", 2), indices("p", 2**62)]
+        ),
         "slice_of_conv": behind([node("Slice", "a s e a2 p", "y")], [*bounds[:2], indices("a2", 1, 3), bounds[3]]),
         "split_second": model(
             [helper.make_node("Split", ["x"], ["first", "y"], name="split", axis=1)], (), (1, 4, 2, 3)

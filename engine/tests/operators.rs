@@ -63,8 +63,8 @@ const GRAPHS: &[(&str, &[u8], &str)] = graphs![
     residual_read_twice residual_relu_add residual_relu_clip residual_second_branch_later
     residual_three_in_a_row residual_two_branches residual_unused_reader resize_linear
     resize_linear_corners resize_linear_down resize_nearest resize_nearest_default
-    resize_nearest_down resize_to_sizes silu silu_of_conv slice slice_of_conv softmax
-    softmax_of_channels split_second split_sizes squeeze transpose transpose_of_conv
+    resize_nearest_down resize_to_sizes silu silu_of_conv slice slice_by_huge_steps slice_of_conv
+    softmax softmax_of_channels split_second split_sizes squeeze transpose transpose_of_conv
     transpose_of_conv_rows transpose_reversed transposed_2x2 transposed_3x3 transposed_of_two
     transposed_overlapping trees_logistic trees_plain unsqueeze windows
 ];

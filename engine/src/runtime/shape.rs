@@ -409,13 +409,18 @@ pub fn reduced_axes(node: &Node, axes: &[i64], rank: usize) -> Result<Vec<usize>
 }
 
 impl SliceAxis {
+    /// The step, as far as this machine can count.
+    pub fn step_size(&self) -> usize {
+        usize::try_from(self.step).unwrap_or(usize::MAX)
+    }
+
     /// First index and number of indices in an axis of `extent`.
     pub fn range(&self, extent: usize) -> (usize, usize) {
         let limit = extent as i64;
         let at =
             |index: i64| if index < 0 { index.saturating_add(limit) } else { index }.clamp(0, limit) as usize;
         let (start, end) = (at(self.start), at(self.end));
-        (start, end.saturating_sub(start).div_ceil(self.step as usize))
+        (start, end.saturating_sub(start).div_ceil(self.step_size()))
     }
 }
 

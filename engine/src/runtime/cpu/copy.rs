@@ -28,7 +28,8 @@ impl Strided {
     /// Indices `first`, `first + step`, ... of one axis, `count` of them.
     pub fn part(mut self, axis: usize, first: usize, count: usize, step: usize) -> Self {
         self.offset += first * self.strides[axis];
-        self.strides[axis] *= step;
+        // A step beyond the axis leads nowhere, and its product may be beyond all numbers.
+        self.strides[axis] = if count > 1 { self.strides[axis] * step } else { 0 };
         self.extents[axis] = count;
         self
     }

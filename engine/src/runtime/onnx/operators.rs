@@ -9,6 +9,7 @@ use crate::runtime::graph::{
     ResizeTarget, SliceAxis, Unary, ValueId,
 };
 use crate::runtime::proto::NodeProto;
+use crate::runtime::shape::MAX_ELEMENTS;
 use crate::runtime::trees::TreeEnsemble;
 use std::collections::HashMap;
 
@@ -435,14 +436,20 @@ impl Reader<'_> {
         self.attributes.check(&["mode"])?;
         self.attributes.require_text("mode", &["constant"])?;
         let pads = self.indices(1, "pads")?.unwrap_or_default();
-        let pads: Option<Vec<usize>> = pads.iter().map(|&pad| usize::try_from(pad).ok()).collect();
+        let pads: Option<Vec<usize>> =
+            pads.iter().map(|&pad| usize::try_from(pad).ok().filter(|&pad| pad <= MAX_ELEMENTS)).collect();
         let value = match self.constant(2)?.map(Constant::floats) {
             None => 0.0,
             Some(Some(&[value])) => value,
             Some(_) => return Err(self.error("its value must be a constant number")),
         };
         Ok((
-            Op::Pad { pads: pads.ok_or_else(|| self.error("negative pads are not supported"))?, value },
+            Op::Pad {
+                pads: pads.ok_or_else(|| {
+                    self.error(format!("pads are negative or above {MAX_ELEMENTS} elements"))
+                })?,
+                value,
+            },
             self.data(1)?,
         ))
     }

@@ -414,7 +414,7 @@ impl<'a> Lowering<'a> {
                 for part in parts {
                     let axis = axis_of(node, part.axis, shape.len())?;
                     let (first, count) = part.range(walk.extents[axis]);
-                    walk = walk.part(axis, first, count, part.step as usize);
+                    walk = walk.part(axis, first, count, part.step_size());
                 }
                 (walk.permuted(&axes_in_memory(x.layout, shape.len())), x.layout)
             }
