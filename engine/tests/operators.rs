@@ -73,7 +73,11 @@ const GRAPHS: &[(&str, &[u8], &str)] = graphs![
 fn equal_onnxruntime() {
     let failures: Vec<String> = GRAPHS
         .iter()
-        .filter_map(|(name, onnx, json)| check(onnx, json).err().map(|error| format!("{name}: {error}")))
+        .filter_map(|(name, onnx, json)| {
+            // Scales of the quantised graphs are powers of two: nothing is rounded in onnxruntime's floats.
+            let tolerance = if name.starts_with("q_") { 0.0 } else { TOLERANCE };
+            check(onnx, json, tolerance).err().map(|error| format!("{name}: {error}"))
+        })
         .collect();
     assert!(
         failures.is_empty(),
@@ -84,7 +88,7 @@ fn equal_onnxruntime() {
     );
 }
 
-fn check(onnx: &[u8], json: &str) -> Result<(), String> {
+fn check(onnx: &[u8], json: &str, tolerance: f32) -> Result<(), String> {
     let golden: Golden = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let mut session = Session::load(onnx).map_err(|error| error.to_string())?;
     for (what, shape, wanted) in [
@@ -97,7 +101,7 @@ fn check(onnx: &[u8], json: &str) -> Result<(), String> {
     }
     let input = Tensor::from_vec(golden.input_shape, golden.input);
     let output = session.run(&input).map_err(|error| error.to_string())?;
-    let near = |ours: f32, theirs: f32| (ours - theirs).abs() <= TOLERANCE * theirs.abs().max(1.0);
+    let near = |ours: f32, theirs: f32| (ours - theirs).abs() <= tolerance * theirs.abs().max(1.0);
     let mut pairs = output.values().iter().zip(&golden.output);
     if let Some(index) = pairs.position(|(&ours, &theirs)| !near(ours, theirs)) {
         return Err(format!(
