@@ -32,8 +32,10 @@ impl BenchConfig {
 }
 
 /// Instruction sets that the page's engine is built for, with the compiler's flags.
-const BUILDS: [(&str, &str); 2] =
-    [("simd128", "-C target-feature=+simd128"), ("relaxed", "-C target-feature=+simd128,+relaxed-simd")];
+const BUILDS: [(&str, &str); 2] = [
+    ("simd128", "-C target-feature=+simd128 -C llvm-args=-disable-lsr"),
+    ("relaxed", "-C target-feature=+simd128,+relaxed-simd -C llvm-args=-disable-lsr"),
+];
 
 /// Exports a 256-pixel network in floats and integers, builds the benchmark page's engines, and runs them in headless
 /// Chromium.

@@ -55,7 +55,7 @@ impl Session {
     /// Those of [`Session::run_all`].
     pub fn run(&mut self, input: &Tensor) -> Result<Tensor, ModelError> {
         self.compute(&[input], |_, compute| compute())?;
-        Ok(self.output(0))
+        Ok(self.output(0, &[input]))
     }
 
     /// Every output for `inputs`, in the file's order.
@@ -63,8 +63,7 @@ impl Session {
     /// # Errors
     /// [`ModelError::Input`] if an input is missing or has another shape than the model's.
     pub fn run_all(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, ModelError> {
-        self.compute(inputs, |_, compute| compute())?;
-        Ok((0..self.plan.outputs.len()).map(|index| self.output(index)).collect())
+        self.run_watched(inputs, |_, compute| compute())
     }
 
     /// As [`Session::run_all`]; each step is run by `around`, which may look at a clock before and behind it.
@@ -77,7 +76,7 @@ impl Session {
         around: impl FnMut(&Step, &mut dyn FnMut()),
     ) -> Result<Vec<Tensor>, ModelError> {
         self.compute(inputs, around)?;
-        Ok((0..self.plan.outputs.len()).map(|index| self.output(index)).collect())
+        Ok((0..self.plan.outputs.len()).map(|index| self.output(index, inputs)).collect())
     }
 
     fn compute(
@@ -88,13 +87,9 @@ impl Session {
         let Session { plan, buffers, scratch } = self;
         for (index, end) in plan.inputs.iter().enumerate() {
             let given = inputs.get(index).filter(|_| inputs.len() == plan.inputs.len());
-            let Some(given) = given.filter(|given| given.shape() == end.shape) else {
+            if given.is_none_or(|given| given.shape() != end.shape) {
                 let actual = inputs.get(index).map_or_else(Vec::new, |given| given.shape().to_vec());
                 return Err(ModelError::Input { expected: end.shape.clone(), actual });
-            };
-            if let Source::Buffer(place) = end.place {
-                let buffer: &mut [f32] = bytemuck::cast_slice_mut(&mut buffers[place.buffer]);
-                buffer[..place.elements].copy_from_slice(given.values());
             }
         }
         for step in &plan.steps {
@@ -102,7 +97,7 @@ impl Session {
             let mut words = std::mem::take(&mut buffers[step.output.buffer]);
             let mut operands = [Operand::F32(&[]); MAX_INPUTS];
             for (operand, source) in operands.iter_mut().zip(&step.inputs) {
-                *operand = read(*source, buffers, &plan.constants);
+                *operand = read(*source, inputs, buffers, &plan.constants);
             }
             let operands = &operands[..step.inputs.len()];
             let mut written = match step.output.kind {
@@ -115,10 +110,10 @@ impl Session {
         Ok(())
     }
 
-    /// What output `index` holds after a run.
-    fn output(&self, index: usize) -> Tensor {
+    /// What output `index` holds after a run of `inputs`.
+    fn output(&self, index: usize, inputs: &[&Tensor]) -> Tensor {
         let end = &self.plan.outputs[index];
-        let values = match read(end.place, &self.buffers, &self.plan.constants) {
+        let values = match read(end.place, inputs, &self.buffers, &self.plan.constants) {
             Operand::F32(values) => values.to_vec(),
             // Outputs are floats, as the plan has checked.
             Operand::U8(_) => Vec::new(),
@@ -127,9 +122,17 @@ impl Session {
     }
 }
 
-fn read<'a>(source: Source, buffers: &'a [Vec<u32>], constants: &'a [Vec<f32>]) -> Operand<'a> {
+fn read<'a>(
+    source: Source,
+    inputs: &[&'a Tensor],
+    buffers: &'a [Vec<u32>],
+    constants: &'a [Vec<f32>],
+) -> Operand<'a> {
     match source {
         Source::Constant(index) => Operand::F32(&constants[index]),
+        Source::Buffer(place) if place.buffer < inputs.len() => {
+            Operand::F32(&inputs[place.buffer].values()[..place.elements])
+        }
         Source::Buffer(place) => match place.kind {
             Kind::F32 => Operand::F32(&bytemuck::cast_slice(&buffers[place.buffer])[..place.elements]),
             _ => Operand::U8(&bytemuck::cast_slice(&buffers[place.buffer])[..place.elements + SLACK]),

@@ -47,11 +47,11 @@ impl Plan {
         for (index, step) in self.steps.iter().enumerate() {
             step.inputs.iter().filter_map(buffer).for_each(|buffer| last_use[buffer] = index);
         }
-        // Inputs are written before the first step, outputs read behind the last one.
+        // Inputs are read where the caller has them, outputs behind the last step.
         let ends = self.inputs.iter().chain(&self.outputs);
         ends.filter_map(|end| buffer(&end.place)).for_each(|buffer| last_use[buffer] = usize::MAX);
 
-        let mut sizes: Vec<usize> = self.inputs.iter().map(|input| words(&input.place)).collect();
+        let mut sizes = vec![0; self.inputs.len()];
         let mut free: Vec<BufferId> = Vec::new();
         let mut shared: Vec<BufferId> = (0..count).collect();
         for (index, step) in self.steps.iter_mut().enumerate() {
@@ -84,8 +84,4 @@ fn rename(source: &mut Source, shared: &[BufferId]) {
     if let Source::Buffer(place) = source {
         place.buffer = shared[place.buffer];
     }
-}
-
-fn words(source: &Source) -> usize {
-    if let Source::Buffer(place) = source { place.words() } else { 0 }
 }

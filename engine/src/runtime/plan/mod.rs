@@ -90,7 +90,7 @@ pub struct End {
 pub struct Plan {
     /// Kernel calls in order.
     pub steps: Vec<Step>,
-    /// 32-bit words of each buffer.
+    /// 32-bit words of each buffer; those of the inputs come first and are empty.
     pub buffers: Vec<usize>,
     /// Operands known at load.
     pub constants: Vec<Vec<f32>>,

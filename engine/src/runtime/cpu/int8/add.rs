@@ -2,6 +2,7 @@
 
 use super::Parameters;
 use super::isa::Isa;
+use super::tile::Rounding;
 use crate::runtime::cpu::functions::ROUNDING;
 use multiversion::multiversion;
 
@@ -23,34 +24,50 @@ impl Add {
         }
     }
 
-    /// Sums of widened bytes.
+    /// `out` of maps `a` and `b`, of `out`'s length or longer.
+    pub fn run(&self, a: &[u8], b: &[u8], out: &mut [u8]) {
+        add(self, a, b, out);
+    }
+}
+
+/// An [`Add`] to what a convolution makes, in vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Adding<I: Isa> {
+    factors: [I::Floats; 2],
+    /// What is taken off the second map, as a float: bytes are exact there.
+    zero_point: I::Floats,
+    rounding: Rounding<I>,
+}
+
+impl<I: Isa> Adding<I> {
+    /// # Safety
+    /// The instructions of `I` are there.
+    #[inline(always)]
+    pub unsafe fn new(add: &Add) -> Self {
+        // SAFETY: no pointers.
+        unsafe {
+            Adding {
+                factors: add.factors.map(|factor| I::splat(factor)),
+                zero_point: I::splat(-add.zero_points[1] as f32),
+                rounding: Rounding::new(&add.parameters),
+            }
+        }
+    }
+
+    /// The bytes, still 32 bits wide, for `a` from which its zero point was taken off and widened bytes `b`.
     ///
     /// # Safety
     /// The instructions of `I` are there.
     #[inline(always)]
-    pub(super) unsafe fn apply<I: Isa>(&self, a: [I::Ints; 2], b: [I::Ints; 2]) -> [I::Ints; 2] {
+    pub unsafe fn apply(&self, a: [I::Floats; 2], b: [I::Ints; 2]) -> [I::Ints; 2] {
         // SAFETY: no pointers.
         unsafe {
-            let limits = super::tile::limits_of::<I>(&self.parameters);
-            let low = I::add(self.part::<I>(a[0], 0), self.part::<I>(b[0], 1));
-            let high = I::add(self.part::<I>(a[1], 0), self.part::<I>(b[1], 1));
-            super::tile::rounded::<I>([low, high], limits, self.parameters.zero_point)
+            let sum = |half: usize| {
+                let b = I::add(I::to_floats(b[half]), self.zero_point);
+                I::add(I::mul(a[half], self.factors[0]), I::mul(b, self.factors[1]))
+            };
+            self.rounding.bytes([sum(0), sum(1)])
         }
-    }
-
-    /// The share of one side in a sum. The zero point is taken off as a float: bytes are exact there.
-    #[inline(always)]
-    unsafe fn part<I: Isa>(&self, values: I::Ints, side: usize) -> I::Floats {
-        // SAFETY: no pointers.
-        unsafe {
-            let centred = I::add(I::to_floats(values), I::splat(-self.zero_points[side] as f32));
-            I::mul(centred, I::splat(self.factors[side]))
-        }
-    }
-
-    /// `out` of maps `a` and `b`, of `out`'s length or longer.
-    pub fn run(&self, a: &[u8], b: &[u8], out: &mut [u8]) {
-        add(self, a, b, out);
     }
 }
 

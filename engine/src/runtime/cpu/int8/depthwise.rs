@@ -1,20 +1,26 @@
-//! Quantised depthwise convolution: vectors over channels, taps two by two.
+//! Quantised depthwise convolution: vectors over channels, neighbouring taps two by two.
+//!
+//! The rows that a row of results reads are copied first, with their padding, block of channels by block, each byte
+//! beside that of the next pixel: so two taps of a block are one vector. A window of such rows moves down the map.
 
-use super::add::Add;
-use super::conv::{Finish, Layer, pad, padded_size};
+use super::add::Adding;
+use super::conv::{Finish, Layer, MAX_SHORT};
 use super::isa::{Isa, Level, dispatch};
-use super::tile::{limits_of, rounded};
+use super::tile::{Rounding, ToBytes, ToSum, Write, for_each_row};
 use crate::runtime::plan::Geometry;
 use std::ops::Range;
 
 /// Most channels that are summed at once.
 const MAX_BLOCK: usize = 32;
 
-/// Largest sum of positive weights, and of negative ones, whose products with seven-bit values stay within 16 bits.
-const MAX_SHORT: i32 = 32767 / 127;
-
 /// Most taps between two ends, so that looking for them takes no time to speak of.
 const MAX_OPEN: usize = 128;
+
+/// Results of neighbours that are summed at once.
+const TILE: usize = 4;
+
+/// Bytes of copied rows that stay in a cache; wider maps are done in strips.
+const MAX_ROWS_BYTES: usize = 256 << 10;
 
 /// A quantised depthwise convolution.
 pub struct Depthwise {
@@ -31,7 +37,9 @@ pub struct Depthwise {
     geometry: Geometry,
     channels: usize,
     zero_point: u8,
-    /// Byte offset of each tap, and the last one again if they are odd.
+    slots: Slots,
+    /// Where the pairs of taps lie, row by row, in windows whose first row was copied first; then all of them once more, so
+    /// that a window may begin at any row.
     taps: Vec<usize>,
 }
 
@@ -40,13 +48,11 @@ impl Depthwise {
     pub fn new(layer: &Layer, finish: Finish, level: Level) -> Self {
         let level = level.exact_for(layer.x.high);
         let [kh, kw] = layer.geometry.kernel;
-        let (taps, channels) = (kh * kw, layer.channels);
-        let pairs = taps.div_ceil(2);
-        let block = block_of(level);
-        let whole = channels.next_multiple_of(block);
-        let (weights, ends) = packed(layer, taps, level);
+        let channels = layer.channels;
+        let whole = channels.next_multiple_of(block_of(level));
+        let (weights, ends) = packed(layer, level);
         let mut bias: Vec<i32> = layer.bias.to_vec();
-        for (bias, weights) in bias.iter_mut().zip(layer.weight.chunks_exact(taps)) {
+        for (bias, weights) in bias.iter_mut().zip(layer.weight.chunks_exact(kh * kw)) {
             *bias -= layer.x.zero_point * weights.iter().map(|&w| i32::from(w)).sum::<i32>();
         }
         bias.resize(whole, 0);
@@ -55,64 +61,46 @@ impl Depthwise {
             Finish::Floats(factors) => factors.clone(),
         };
         factors.resize(whole, 0.0);
-        let width = padded_size(&layer.geometry).map_or(layer.geometry.input[1], |size| size[1]);
-        let offset = |tap: usize| (tap / kw * width + tap % kw) * channels;
-        let taps = (0..2 * pairs).map(|tap| offset(tap.min(taps - 1))).collect();
-        Depthwise {
-            level,
-            weights,
-            ends,
-            bias,
-            factors,
-            finish,
-            geometry: layer.geometry,
-            channels,
-            zero_point: layer.x.zero_point as u8,
-            taps,
-        }
+        let (geometry, zero_point) = (layer.geometry, layer.x.zero_point as u8);
+        let slots = Slots::new(&geometry, channels, block_of(level));
+        let tap = |row: usize, pair: usize| row % kh * slots.row + pair * (2 / slots.step) * slots.bytes;
+        let taps = (0..2 * kh).flat_map(|row| (0..kw.div_ceil(2)).map(move |pair| tap(row, pair))).collect();
+        Depthwise { level, weights, ends, bias, factors, finish, geometry, channels, zero_point, slots, taps }
     }
 
     /// Bytes that the weights of a layer take once packed.
     pub fn packed_bytes(channels: usize, [kh, kw]: [usize; 2]) -> usize {
-        kh.saturating_mul(kw).next_multiple_of(2).saturating_mul(2 * channels.next_multiple_of(MAX_BLOCK))
+        let pairs = kh.saturating_mul(kw.div_ceil(2));
+        pairs.saturating_mul(4).saturating_mul(channels.next_multiple_of(MAX_BLOCK))
     }
 
     /// `out` `[N, OH, OW, C]` of `x` `[N, H, W, C]` with [`crate::runtime::plan::SLACK`] readable bytes behind it; `added` is what
     /// [`Finish::Added`] adds.
+    ///
+    /// # Panics
+    /// If a slice is shorter than its shape.
     pub fn run(&self, x: &[u8], added: Option<&[u8]>, out: &mut [u8], scratch: &mut Vec<u8>) {
         let input = self.geometry.input[0] * self.geometry.input[1] * self.channels;
         let output = self.geometry.output[0] * self.geometry.output[1] * self.channels;
         for (image, out) in out.chunks_exact_mut(output).enumerate() {
             let added = added.map(|added| &added[image * output..][..output]);
-            self.run_image(&x[image * input..], added, out, scratch);
+            let x = &x[image * input..];
+            assert!(input + MAX_BLOCK <= x.len(), "a map of {input} bytes has too few behind it");
+            let (level, conv) = (self.level, self);
+            dispatch!(level, run_map(conv: &Depthwise, x: &[u8], added: Option<&[u8]>, out: &mut [u8], scratch: &mut Vec<u8>));
         }
-    }
-
-    fn run_image(&self, x: &[u8], added: Option<&[u8]>, out: &mut [u8], scratch: &mut Vec<u8>) {
-        let x = match padded_size(&self.geometry) {
-            Some(size) => {
-                pad(x, &self.geometry, self.channels, self.zero_point, size, scratch);
-                &scratch[..]
-            }
-            None => x,
-        };
-        let width = padded_size(&self.geometry).map_or(self.geometry.input[1], |size| size[1]);
-        let [oh, ow] = self.geometry.output.map(|extent| extent - 1);
-        let [down, right] = self.geometry.strides;
-        let last_window = (oh * down * width + ow * right) * self.channels;
-        let last_tap = self.taps.iter().max().copied().unwrap_or(0);
-        let last = last_window + last_tap + self.channels + MAX_BLOCK;
-        assert!(last <= x.len(), "a map of {} bytes is read up to {last}", x.len());
-        let (level, conv) = (self.level, self);
-        dispatch!(level, run_map(conv: &Depthwise, x: &[u8], width: usize, added: Option<&[u8]>, out: &mut [u8]));
     }
 }
 
 /// The weights of blocks of channels, pair by pair of taps, and behind which pairs the sums leave 16 bits.
-fn packed(layer: &Layer, taps: usize, level: Level) -> (Vec<i8>, Vec<bool>) {
-    let (channels, block) = (layer.channels, block_of(level));
+fn packed(layer: &Layer, level: Level) -> (Vec<i8>, Vec<bool>) {
+    let (channels, block, [kh, kw]) = (layer.channels, block_of(level), layer.geometry.kernel);
+    // Each row of taps is filled up to pairs.
+    let row = kw.next_multiple_of(2);
+    let taps = kh * row;
     let weight = |channel: usize, tap: usize| {
-        if channel < channels && tap < taps { layer.weight[channel * taps + tap] } else { 0 }
+        let is_there = channel < channels && tap < taps && tap % row < kw;
+        if is_there { layer.weight[(channel * kh + tap / row) * kw + tap % row] } else { 0 }
     };
     // Largest and smallest sum of a channel that seven-bit values can make, in units of 127.
     let side = |channel: usize, taps: Range<usize>, sign: i32| {
@@ -166,85 +154,195 @@ fn is_short(level: Level) -> bool {
     }
 }
 
+/// How copied rows are laid out.
+struct Slots {
+    /// Columns of results whose rows are copied at once.
+    strip: usize,
+    /// Pixels from one pair to the next: two where no window begins at an odd pixel.
+    step: usize,
+    /// Pairs of pixels in a row.
+    count: usize,
+    /// Bytes of a pair.
+    bytes: usize,
+    /// Bytes of a row: all pairs of the first block of channels, then those of the next.
+    row: usize,
+}
+
+impl Slots {
+    /// For as many columns as fit; one column's rows are no more than its weights.
+    fn new(geometry: &Geometry, channels: usize, block: usize) -> Self {
+        let ([kh, kw], right) = (geometry.kernel, geometry.strides[1]);
+        let step = if right % 2 == 0 { 2 } else { 1 };
+        let (blocks, bytes) = (channels.div_ceil(block), 2 * block);
+        let of_strip = |strip: usize| {
+            let count = (strip - 1) * (right / step) + (kw.div_ceil(2) - 1) * (2 / step) + 1;
+            Slots { strip, step, count, bytes, row: blocks * count * bytes }
+        };
+        let mut slots = of_strip(geometry.output[1]);
+        while slots.strip > TILE && kh * slots.row > MAX_ROWS_BYTES {
+            slots = of_strip(slots.strip.div_ceil(2));
+        }
+        slots
+    }
+}
+
 /// All outputs of a map.
 ///
 /// # Safety
-/// Every window lies within `x`, and [`MAX_BLOCK`] bytes behind it can be read.
+/// The instructions of `I` are there; `x` is a whole map with [`MAX_BLOCK`] bytes behind it, `out` and `added` are whole
+/// maps.
 #[inline(always)]
-unsafe fn run_map<I: Isa>(conv: &Depthwise, x: &[u8], width: usize, added: Option<&[u8]>, out: &mut [u8]) {
-    let block = 2 * I::LANES;
-    let pairs = conv.taps.len() / 2;
-    let [down, right] = conv.geometry.strides;
-    let [oh, ow] = conv.geometry.output;
-    let (Finish::Bytes(requantise) | Finish::Added(requantise, _)) = &conv.finish else {
-        unreachable!("the plan makes bytes of depthwise convolutions");
-    };
-    let parameters = &requantise.parameters;
-    for row in 0..oh {
-        for first in (0..conv.channels).step_by(block) {
-            let filled = block.min(conv.channels - first);
-            // SAFETY: as above; weights, bias and factors are of whole blocks.
+unsafe fn run_map<I: Isa>(
+    conv: &Depthwise,
+    x: &[u8],
+    added: Option<&[u8]>,
+    out: &mut [u8],
+    rows: &mut Vec<u8>,
+) {
+    let out = out.as_mut_ptr();
+    // SAFETY: as above.
+    unsafe {
+        match (&conv.finish, added) {
+            (Finish::Bytes(requantise), None) => {
+                let rounding = Rounding::new(&requantise.parameters);
+                run_to::<I, _>(conv, x, rows, &ToBytes { out, rounding });
+            }
+            (Finish::Added(requantise, add), Some(added)) => {
+                let rounding = Rounding::new(&requantise.parameters);
+                let (add, added) = (Adding::new(add), added.as_ptr());
+                run_to::<I, _>(conv, x, rows, &ToSum { out, rounding, add, added });
+            }
+            _ => unreachable!("the plan makes bytes of depthwise convolutions"),
+        }
+    }
+}
+
+/// As [`run_map`], strip by strip.
+#[inline(always)]
+unsafe fn run_to<I: Isa, W: Write<I>>(conv: &Depthwise, x: &[u8], rows: &mut Vec<u8>, writer: &W) {
+    let Slots { strip, row: bytes, .. } = conv.slots;
+    let [height, width] = conv.geometry.output;
+    let (kh, down) = (conv.geometry.kernel[0], conv.geometry.strides[0]);
+    let pairs = conv.taps.len() / (2 * kh);
+    rows.clear();
+    rows.resize(kh * bytes, conv.zero_point);
+    for first in (0..width).step_by(strip) {
+        let columns = strip.min(width - first);
+        let mut next = 0;
+        for row in 0..height {
+            let top = row * down;
+            for index in next.max(top)..top + kh {
+                // SAFETY: the caller's.
+                unsafe { copy_row::<I>(conv, x, [index, first], &mut rows[index % kh * bytes..][..bytes]) };
+            }
+            next = top + kh;
+            let taps = &conv.taps[top % kh * pairs..][..kh * pairs];
+            let at = (row * width + first) * conv.channels;
+            // SAFETY: every tap of every block lies within the rows.
             unsafe {
-                let limits = limits_of::<I>(parameters);
-                let bytes = block * 2 * if I::IS_SHORT { 1 } else { 2 };
-                let weights = conv.weights.as_ptr().add(first / block * pairs * bytes);
-                let ends = &conv.ends[first / block * pairs..][..pairs];
-                let bias = conv.bias.as_ptr().add(first);
-                let bias = [I::load_ints(bias), I::load_ints(bias.add(I::LANES))];
-                let factors = conv.factors.as_ptr().add(first);
-                let factors = [I::load_floats(factors), I::load_floats(factors.add(I::LANES))];
-                let mut window = x.as_ptr().add(row * down * width * conv.channels + first);
-                let mut at = row * ow * conv.channels + first;
-                for _ in 0..ow {
-                    let (mut sums, mut shorts) = (bias, I::shorts());
-                    for (pair, is_end) in ends.iter().enumerate() {
-                        let taps = [
-                            window.add(*conv.taps.get_unchecked(2 * pair)),
-                            window.add(*conv.taps.get_unchecked(2 * pair + 1)),
-                        ];
-                        shorts = I::pair(shorts, taps, weights.add(pair * bytes));
-                        if *is_end {
-                            sums = I::widen(sums, shorts);
-                            shorts = I::shorts();
-                        }
-                    }
-                    let scaled = [
-                        I::mul(I::to_floats(sums[0]), factors[0]),
-                        I::mul(I::to_floats(sums[1]), factors[1]),
-                    ];
-                    let bytes = rounded::<I>(scaled, limits, parameters.zero_point);
-                    match &conv.finish {
-                        Finish::Added(_, add) => put::<I>(
-                            bytes,
-                            &mut out[at..at + filled],
-                            added.map(|a| (add, &a[at..at + filled])),
-                        ),
-                        _ => put::<I>(bytes, &mut out[at..at + filled], None),
-                    }
-                    window = window.wrapping_add(right * conv.channels);
-                    at += conv.channels;
+                match columns {
+                    0..TILE => run_row::<I, W, 1>(conv, rows, taps, columns, at, writer),
+                    _ => run_row::<I, W, TILE>(conv, rows, taps, columns, at, writer),
                 }
             }
         }
     }
 }
 
-/// Writes the results of one pixel and block, to which another map may be added.
+/// Copies row `index` of the padded map from the first window of results in `column` on.
 #[inline(always)]
-unsafe fn put<I: Isa>(mut bytes: [I::Ints; 2], out: &mut [u8], added: Option<(&Add, &[u8])>) {
-    // SAFETY: whole blocks are written in place, parts of blocks and what is added by way of an array.
-    unsafe {
-        if let Some((add, added)) = added {
-            let mut others = [0; MAX_BLOCK];
-            others[..added.len()].copy_from_slice(added);
-            bytes = add.apply::<I>(bytes, I::load_bytes(others.as_ptr()));
+unsafe fn copy_row<I: Isa>(conv: &Depthwise, x: &[u8], [index, column]: [usize; 2], to: &mut [u8]) {
+    let slots = &conv.slots;
+    let [height, width] = conv.geometry.input;
+    let [above, left] = conv.geometry.pads;
+    let Some(y) = index.checked_sub(above).filter(|&y| y < height) else {
+        return to.fill(conv.zero_point);
+    };
+    let padding = [conv.zero_point; MAX_BLOCK];
+    let line = &x[y * width * conv.channels..];
+    let first = column * conv.geometry.strides[1];
+    // Slots both of whose pixels lie within the map.
+    let inside = left.saturating_sub(first).div_ceil(slots.step)
+        ..((left + width).saturating_sub(first + 1)).div_ceil(slots.step).min(slots.count);
+    for (number, to) in to.chunks_exact_mut(slots.count * slots.bytes).enumerate() {
+        let channel = number * 2 * I::LANES;
+        let pixel = |at: usize| match at.checked_sub(left).filter(|&at| at < width) {
+            // SAFETY: a block's bytes behind the last pixel of the map can be read.
+            Some(at) => unsafe { line.as_ptr().add(at * conv.channels + channel) },
+            None => padding.as_ptr(),
+        };
+        for slot in (0..inside.start.min(slots.count)).chain(inside.end.max(inside.start)..slots.count) {
+            let at = first + slot * slots.step;
+            // SAFETY: as above, and a slot's bytes.
+            unsafe { I::interleave(pixel(at), pixel(at + 1), to[slot * slots.bytes..].as_mut_ptr()) };
         }
-        if out.len() == 2 * I::LANES {
-            I::store_bytes(bytes, out.as_mut_ptr());
-        } else {
-            let mut values = [0; MAX_BLOCK];
-            I::store_bytes(bytes, values.as_mut_ptr());
-            out.copy_from_slice(&values[..out.len()]);
+        let mut x = pixel(first + inside.start * slots.step);
+        let mut to = to.as_mut_ptr().wrapping_add(inside.start.wrapping_mul(slots.bytes));
+        for _ in inside.clone() {
+            // SAFETY: as above.
+            unsafe { I::interleave(x, x.wrapping_add(conv.channels), to) };
+            x = x.wrapping_add(slots.step.wrapping_mul(conv.channels));
+            to = to.wrapping_add(slots.bytes);
+        }
+    }
+}
+
+/// A row of results, which begins at element `at`, by tiles of `TILE` pixels, of which there is at least one.
+#[inline(always)]
+unsafe fn run_row<I: Isa, W: Write<I>, const TILE: usize>(
+    conv: &Depthwise,
+    rows: &[u8],
+    taps: &[usize],
+    columns: usize,
+    at: usize,
+    writer: &W,
+) {
+    let (block, slots) = (2 * I::LANES, &conv.slots);
+    let bytes = block * 2 * if I::IS_SHORT { 1 } else { 2 };
+    let pixel = conv.geometry.strides[1] / slots.step * slots.bytes;
+    for (number, first) in (0..conv.channels).step_by(block).enumerate() {
+        let filled = block.min(conv.channels - first);
+        // SAFETY: the caller's; weights, ends, bias and factors are of whole blocks.
+        unsafe {
+            let weights = conv.weights.as_ptr().add(number * taps.len() * bytes);
+            let ends = conv.ends.get_unchecked(number * taps.len()..);
+            let bias = conv.bias.as_ptr().add(first);
+            let bias = [I::load_ints(bias), I::load_ints(bias.add(I::LANES))];
+            let factors = conv.factors.as_ptr().add(first);
+            let factors = [I::load_floats(factors), I::load_floats(factors.add(I::LANES))];
+            let mut x = rows.as_ptr().add(number * slots.count * slots.bytes);
+            let (mut at, mut left) = (at + first, columns);
+            loop {
+                let (mut sums, mut shorts) = ([bias; TILE], [I::shorts(); TILE]);
+                let mut weight = weights;
+                for (index, tap) in taps.iter().enumerate() {
+                    let x = x.add(*tap);
+                    for_each_row!(i in TILE { shorts[i] = I::pair(shorts[i], x.add(i.wrapping_mul(pixel)), weight); });
+                    weight = weight.add(bytes);
+                    if I::IS_SHORT && *ends.get_unchecked(index) {
+                        for_each_row!(i in TILE {
+                            sums[i] = I::widen(sums[i], shorts[i]);
+                            shorts[i] = I::shorts();
+                        });
+                    }
+                }
+                for_each_row!(i in TILE {
+                    if !I::IS_SHORT {
+                        sums[i] = I::widen(sums[i], shorts[i]);
+                    }
+                    let [low, high] = sums[i].map(|sums| I::to_floats(sums));
+                    let scaled = [I::mul(low, factors[0]), I::mul(high, factors[1])];
+                    writer.put(scaled, at.wrapping_add(i.wrapping_mul(conv.channels)), filled);
+                });
+                // The last tile repeats some of the one before it rather than reach beyond the end.
+                let step = left.wrapping_sub(TILE).min(TILE);
+                if step == 0 {
+                    break;
+                }
+                x = x.wrapping_add(step.wrapping_mul(pixel));
+                at = at.wrapping_add(step.wrapping_mul(conv.channels));
+                left = left.wrapping_sub(step);
+            }
         }
     }
 }

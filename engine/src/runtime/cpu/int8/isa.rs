@@ -25,11 +25,27 @@ pub trait Isa {
     /// Groups of four inputs in a loop without a branch. Unrolled loops of WebAssembly have all their loads first, more
     /// than a browser has registers for.
     const CHUNK: usize;
+    /// [`Isa::step_short`] is quicker than two steps.
+    const HAS_SHORT_STEP: bool = false;
 
     /// Sums that begin with `2 * LANES` numbers.
     unsafe fn start(bias: *const i32) -> [Self::Ints; MAX_PARTS];
     /// Adds the products of 4 inputs and the packed weights of a part.
     unsafe fn step(sums: Self::Ints, x: *const u8, weights: *const i8) -> Self::Ints;
+    /// Adds the products of 8 inputs and the packed weights of a part of two groups, some of them by way of 16 bits, which
+    /// a caller must not exceed; with [`Isa::HAS_SHORT_STEP`] only.
+    unsafe fn step_short(
+        sums: Self::Ints,
+        x: *const u8,
+        weights: *const i8,
+        _ones: Self::Ints,
+    ) -> Self::Ints {
+        // SAFETY: the caller's.
+        unsafe {
+            let sums = Self::step(sums, x, weights);
+            Self::step(sums, x.add(4), weights.add(Self::PARTS * Self::PART_BYTES))
+        }
+    }
     /// The sums, whole.
     unsafe fn finish(sums: [Self::Ints; MAX_PARTS]) -> [Self::Ints; 2];
     /// `LANES` numbers.
@@ -40,9 +56,11 @@ pub trait Isa {
     const IS_SHORT: bool;
     /// No products yet.
     unsafe fn shorts() -> Self::Shorts;
-    /// Adds `x0[c] * w[2 c] + x1[c] * w[2 c + 1]` for `2 * LANES` channels; weights are 16-bit integers where
+    /// Writes `2 * LANES` bytes of `a` and of `b` in turns.
+    unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8);
+    /// Adds `x[2 c] * w[2 c] + x[2 c + 1] * w[2 c + 1]` for `2 * LANES` channels; weights are 16-bit integers where
     /// [`Isa::IS_SHORT`] is not, signed bytes where it is.
-    unsafe fn pair(sums: Self::Shorts, x: [*const u8; 2], weights: *const i8) -> Self::Shorts;
+    unsafe fn pair(sums: Self::Shorts, x: *const u8, weights: *const i8) -> Self::Shorts;
     /// Adds the short sums.
     unsafe fn widen(sums: [Self::Ints; 2], shorts: Self::Shorts) -> [Self::Ints; 2];
 
@@ -60,8 +78,10 @@ pub trait Isa {
     unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// Within `[low, high]`.
     unsafe fn clamp(values: Self::Floats, limits: [Self::Floats; 2]) -> Self::Floats;
-    /// The nearest integers, ties to even, of values below 2^22, plus `offset`.
-    unsafe fn round(values: Self::Floats, offset: i32) -> Self::Ints;
+    /// One number in all lanes.
+    unsafe fn splat_ints(value: i32) -> Self::Ints;
+    /// The bits of `a` as integers, plus `b`.
+    unsafe fn add_bits(a: Self::Floats, b: Self::Ints) -> Self::Ints;
     /// `2 * LANES` bytes, widened.
     unsafe fn load_bytes(from: *const u8) -> [Self::Ints; 2];
     /// Writes `2 * LANES` values from 0 to 255 as bytes.

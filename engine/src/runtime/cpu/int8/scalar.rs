@@ -1,7 +1,6 @@
 //! Arrays in place of vectors, for machines without others.
 
 use super::isa::{Isa, MAX_PARTS};
-use crate::runtime::cpu::functions::ROUNDING;
 
 /// Four lanes, element by element.
 pub struct Scalar;
@@ -54,12 +53,22 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn pair(mut sums: [Self::Ints; 2], x: [*const u8; 2], weights: *const i8) -> [Self::Ints; 2] {
-        let weights: *const [i16; 2] = weights.cast();
+    unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+        for channel in 0..2 * LANES {
+            // SAFETY: the caller's.
+            unsafe {
+                *to.add(2 * channel) = *a.add(channel);
+                *to.add(2 * channel + 1) = *b.add(channel);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(mut sums: [Self::Ints; 2], x: *const u8, weights: *const i8) -> [Self::Ints; 2] {
+        let (x, weights): (*const [u8; 2], *const [i16; 2]) = (x.cast(), weights.cast());
         for channel in 0..2 * LANES {
             // SAFETY: the caller's, and weights of every channel.
-            let (x, w) =
-                unsafe { ([*x[0].add(channel), *x[1].add(channel)], weights.add(channel).read_unaligned()) };
+            let (x, w) = unsafe { (x.add(channel).read_unaligned(), weights.add(channel).read_unaligned()) };
             let sum = i32::from(x[0]) * i32::from(w[0]) + i32::from(x[1]) * i32::from(w[1]);
             sums[channel / LANES][channel % LANES] += sum;
         }
@@ -107,10 +116,13 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn round(values: Self::Floats, offset: i32) -> Self::Ints {
-        values.map(|value| {
-            ((value + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32) + offset
-        })
+    unsafe fn splat_ints(value: i32) -> Self::Ints {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn add_bits(a: Self::Floats, b: Self::Ints) -> Self::Ints {
+        std::array::from_fn(|i| (a[i].to_bits() as i32).wrapping_add(b[i]))
     }
 
     #[inline(always)]

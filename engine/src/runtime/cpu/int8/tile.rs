@@ -1,8 +1,14 @@
 //! The inner loops of the dense convolution: some pixels times some outputs, their sums in registers.
+//!
+//! Little but the innermost loop may cost anything: a layer of few channels has few turns of it. So nothing is checked
+//! here that the caller can check once, and offsets are moved along rather than multiplied out.
 
-use super::Parameters;
-use super::conv::{Conv, Finish, GROUP, MAX_PANEL};
+use super::add::{Add, Adding};
+use super::conv::{Conv, GROUP, MAX_PANEL};
 use super::isa::{Isa, MAX_PARTS};
+use super::{Parameters, Requantise};
+use crate::runtime::cpu::functions::ROUNDING;
+use std::hint::black_box;
 
 /// Input bytes that stay in the first cache while all weights pass by.
 const BLOCK_BYTES: usize = 16 << 10;
@@ -21,156 +27,195 @@ macro_rules! for_each_row {
     };
 }
 
-/// Where a row of pixels begins and what lies between them.
+pub(super) use for_each_row;
+
+/// Windows that lie evenly in memory, and how many results they make.
 #[derive(Clone, Copy)]
-pub struct Rows<'a> {
-    /// The map.
-    pub x: &'a [u8],
-    /// Bytes between two rows of the map.
+pub struct Rows {
+    /// The first window.
+    pub x: *const u8,
+    /// Bytes between two rows of a window.
     pub line: usize,
-    /// Bytes between the windows of neighbours.
+    /// Bytes between the windows of neighbours in a row.
     pub pixel: usize,
+    /// Bytes between the windows of neighbours in a column.
+    pub down: usize,
+    /// Rows and columns of results.
+    pub size: [usize; 2],
 }
 
-/// Where the results go.
+/// What becomes of the sums, and where it goes.
+#[derive(Clone, Copy)]
 pub enum Target<'a> {
-    /// Bytes, and what is added to them.
-    Bytes { out: &'a mut [u8], added: Option<&'a [u8]> },
+    /// Bytes.
+    Bytes(*mut u8, &'a Requantise),
+    /// Bytes, to which another map is added.
+    Added(*mut u8, &'a Requantise, &'a Add, *const u8),
     /// Floats.
-    Floats(&'a mut [f32]),
+    Floats(*mut f32),
 }
 
-/// All outputs of an image, of `rows` by `columns` pixels.
+impl Target<'_> {
+    /// The same from result `elements` on.
+    pub fn behind(self, elements: usize) -> Self {
+        match self {
+            Target::Bytes(out, requantise) => Target::Bytes(out.wrapping_add(elements), requantise),
+            Target::Added(out, requantise, add, added) => {
+                Target::Added(out.wrapping_add(elements), requantise, add, added.wrapping_add(elements))
+            }
+            Target::Floats(out) => Target::Floats(out.wrapping_add(elements)),
+        }
+    }
+}
+
+/// All results of an image.
 ///
 /// # Safety
-/// Every window of `source` lies within its bytes.
+/// Every window of `source` can be read, with its rows filled up to whole groups; `target` has room for every result, and
+/// what is added has as many.
 #[inline(always)]
-pub unsafe fn run_rows<I: Isa>(conv: &Conv, source: Rows, size: [usize; 2], target: &mut Target) {
+pub unsafe fn run_rows<I: Isa>(conv: &Conv, source: Rows, target: Target) {
+    // SAFETY: as above.
+    unsafe {
+        match target {
+            Target::Bytes(out, requantise) => {
+                let rounding = Rounding::new(&requantise.parameters);
+                run_to::<I, _>(conv, source, ToBytes { out, rounding });
+            }
+            Target::Added(out, requantise, add, added) => {
+                let rounding = Rounding::new(&requantise.parameters);
+                run_to::<I, _>(conv, source, ToSum { out, rounding, add: Adding::new(add), added });
+            }
+            Target::Floats(out) => run_to::<I, _>(conv, source, ToFloats(out)),
+        }
+    }
+}
+
+/// As [`run_rows`], by tiles of as many pixels as there are registers for.
+#[inline(always)]
+unsafe fn run_to<I: Isa, W: Write<I>>(conv: &Conv, source: Rows, writer: W) {
     // SAFETY: as above.
     unsafe {
         match I::ROWS {
-            8 => run_tiles::<I, 8>(conv, source, size, target),
-            4 => run_tiles::<I, 4>(conv, source, size, target),
-            _ => run_tiles::<I, 2>(conv, source, size, target),
+            rows if source.size[1] < rows => run_tiles::<I, W, 1>(conv, source, writer),
+            8 => run_tiles::<I, W, 8>(conv, source, writer),
+            4 => run_tiles::<I, W, 4>(conv, source, writer),
+            3 => run_tiles::<I, W, 3>(conv, source, writer),
+            _ => run_tiles::<I, W, 2>(conv, source, writer),
         }
     }
 }
 
-/// As [`run_rows`], by tiles of `ROWS` pixels.
+/// As [`run_rows`], by tiles of `ROWS` pixels, of which there is at least one in a row.
 #[inline(always)]
-unsafe fn run_tiles<I: Isa, const ROWS: usize>(
-    conv: &Conv,
-    source: Rows,
-    [rows, columns]: [usize; 2],
-    target: &mut Target,
-) {
-    let block = (BLOCK_BYTES / source.pixel.max(1)).next_multiple_of(ROWS);
+unsafe fn run_tiles<I: Isa, W: Write<I>, const ROWS: usize>(conv: &Conv, source: Rows, writer: W) {
+    let [rows, columns] = source.size;
+    let width = 2 * I::LANES;
+    let panels = conv.bias.len() / width;
+    let panel_bytes = conv.weights.len() / panels;
+    // SAFETY: no pointers. As the rounding's constant, not known to the browser.
+    let ones = unsafe { I::splat_ints(black_box(0x1_0001)) };
+    let block = (BLOCK_BYTES / source.pixel.max(1)).max(ROWS);
     for row in 0..rows {
-        for first in (0..columns).step_by(block) {
-            let last = columns.min(first + block);
-            for panel in 0..conv.bias.len() / (2 * I::LANES) {
-                for pixel in (first..last).step_by(ROWS) {
-                    let tile = Tile { row, pixel, count: ROWS.min(last - pixel), panel };
-                    // SAFETY: as above.
-                    unsafe { run_tile::<I, ROWS>(conv, source, &tile, columns, target) };
+        let mut first = 0;
+        while first < columns {
+            let remaining = columns - first;
+            let pixels = if remaining < block + ROWS { remaining } else { block };
+            for number in 0..panels {
+                let channel = number * width;
+                // SAFETY: weights, bias and factors are of whole panels.
+                unsafe {
+                    let factors = conv.factors.as_ptr().add(channel);
+                    let panel = Panel::<I> {
+                        weights: conv.weights.as_ptr().add(number * panel_bytes),
+                        bias: conv.bias.as_ptr().add(channel),
+                        extras: if I::HAS_SHORT_STEP { conv.extras.of_panel(number) } else { &[] },
+                        extra_weights: if I::HAS_SHORT_STEP { conv.extras.weights_of(number) } else { &[] },
+                        ones,
+                    };
+                    let factors = [I::load_floats(factors), I::load_floats(factors.add(I::LANES))];
+                    let filled = width.min(conv.cout - channel);
+                    let mut x = source.x.add(row * source.down + first * source.pixel);
+                    let mut at = (row * columns + first) * conv.cout + channel;
+                    let mut left = pixels;
+                    loop {
+                        let sums = tile_sums::<I, ROWS>(conv, source, x, &panel);
+                        for_each_row!(i in ROWS {
+                            let scaled = scaled::<I>(sums[i], factors);
+                            writer.put(scaled, at.wrapping_add(i.wrapping_mul(conv.cout)), filled);
+                        });
+                        // The last tile repeats some of the one before it rather than reach beyond the end.
+                        let step = left.wrapping_sub(ROWS).min(ROWS);
+                        if step == 0 {
+                            break;
+                        }
+                        x = x.wrapping_add(step.wrapping_mul(source.pixel));
+                        at = at.wrapping_add(step.wrapping_mul(conv.cout));
+                        left = left.wrapping_sub(step);
+                    }
                 }
             }
+            first += pixels;
         }
     }
 }
 
-/// Some neighbouring pixels of a row, and some outputs.
-struct Tile {
-    row: usize,
-    pixel: usize,
-    /// Pixels.
-    count: usize,
-    /// Number of the panel of outputs.
-    panel: usize,
+/// Some outputs.
+struct Panel<'a, I: Isa> {
+    weights: *const i8,
+    bias: *const i32,
+    extras: &'a [[u32; 2]],
+    extra_weights: &'a [i8],
+    /// Sixteen bits each.
+    ones: I::Ints,
 }
 
-/// The outputs of a tile.
+/// The sums of the pixels from `x` on.
 #[inline(always)]
-unsafe fn run_tile<I: Isa, const ROWS: usize>(
+unsafe fn tile_sums<I: Isa, const ROWS: usize>(
     conv: &Conv,
     source: Rows,
-    tile: &Tile,
-    columns: usize,
-    target: &mut Target,
-) {
-    let width = 2 * I::LANES;
-    let [kh, kw] = conv.geometry.kernel;
-    let groups = (kw * conv.channels).div_ceil(GROUP);
+    x: *const u8,
+    panel: &Panel<I>,
+) -> [[I::Ints; MAX_PARTS]; ROWS] {
     let bytes = I::PARTS * I::PART_BYTES;
-    let channel = tile.panel * width;
     // SAFETY: the caller vouches for the windows; weights, bias and factors are of whole panels.
     unsafe {
-        let base = source.x.as_ptr().add(tile.row * conv.geometry.strides[0] * source.line);
-        let mut windows = [base; ROWS];
-        for_each_row!(i in ROWS {
-            // Pixels that are missing at the end repeat the last one and are not written.
-            windows[i] = base.add((tile.pixel + i.min(tile.count - 1)) * source.pixel);
-        });
-        let mut sums = [I::start(conv.bias.as_ptr().add(channel)); ROWS];
-        let mut weights = conv.weights.as_ptr().add(tile.panel * kh * groups * bytes);
-        for _ in 0..kh {
+        let mut windows = [x; ROWS];
+        for_each_row!(i in ROWS { windows[i] = x.wrapping_add(i.wrapping_mul(source.pixel)); });
+        let first_windows = windows;
+        let mut sums = [I::start(panel.bias); ROWS];
+        let mut weights = panel.weights;
+        for _ in 0..conv.window_rows {
             let mut x = windows;
-            for _ in 0..groups / I::CHUNK {
-                for group in 0..I::CHUNK {
-                    add_group::<I, ROWS>(&mut sums, &x, group * GROUP, weights.add(group * bytes));
+            for _ in 0..conv.groups / I::CHUNK {
+                if I::HAS_SHORT_STEP {
+                    for_each_row!(i in ROWS {
+                        for (part, sum) in sums[i].iter_mut().enumerate().take(I::PARTS) {
+                            *sum = I::step_short(*sum, x[i], weights.add(part * I::PART_BYTES), panel.ones);
+                        }
+                    });
+                } else {
+                    for group in 0..I::CHUNK {
+                        add_group::<I, ROWS>(&mut sums, &x, group * GROUP, weights.add(group * bytes));
+                    }
                 }
                 for_each_row!(i in ROWS { x[i] = x[i].add(I::CHUNK * GROUP); });
                 weights = weights.add(I::CHUNK * bytes);
             }
-            for group in 0..groups % I::CHUNK {
+            for group in 0..conv.groups % I::CHUNK {
                 add_group::<I, ROWS>(&mut sums, &x, group * GROUP, weights);
                 weights = weights.add(bytes);
             }
             for_each_row!(i in ROWS { windows[i] = windows[i].wrapping_add(source.line); });
         }
-        let factors = conv.factors.as_ptr().add(channel);
-        let factors = [I::load_floats(factors), I::load_floats(factors.add(I::LANES))];
-        let first = (tile.row * columns + tile.pixel) * conv.cout + channel;
-        let filled = width.min(conv.cout - channel);
-        let last = first + (tile.count - 1) * conv.cout + filled;
-        match (target, &conv.finish) {
-            (Target::Bytes { out, .. }, Finish::Bytes(requantise)) if filled == width => {
-                assert!(last <= out.len());
-                let out = out.as_mut_ptr().add(first);
-                let limits = limits_of::<I>(&requantise.parameters);
-                let zero_point = requantise.parameters.zero_point;
-                for_each_row!(i in ROWS {
-                    let scaled = scaled::<I>(sums[i], factors);
-                    if i < tile.count {
-                        I::store_bytes(rounded::<I>(scaled, limits, zero_point), out.add(i * conv.cout));
-                    }
-                });
-            }
-            (Target::Bytes { out, added: Some(added) }, Finish::Added(requantise, add))
-                if filled == width =>
-            {
-                assert!(last <= out.len() && last <= added.len());
-                let (out, added) = (out.as_mut_ptr().add(first), added.as_ptr().add(first));
-                let limits = limits_of::<I>(&requantise.parameters);
-                let zero_point = requantise.parameters.zero_point;
-                for_each_row!(i in ROWS {
-                    let scaled = scaled::<I>(sums[i], factors);
-                    if i < tile.count {
-                        let at = i * conv.cout;
-                        let bytes = rounded::<I>(scaled, limits, zero_point);
-                        I::store_bytes(add.apply::<I>(bytes, I::load_bytes(added.add(at))), out.add(at));
-                    }
-                });
-            }
-            (target, _) => {
-                for_each_row!(i in ROWS {
-                    let scaled = scaled::<I>(sums[i], factors);
-                    if i < tile.count {
-                        put_part::<I>(&conv.finish, scaled, first + i * conv.cout, filled, target);
-                    }
-                });
-            }
+        let mut weights = panel.extra_weights.as_ptr();
+        for &[row, at] in panel.extras {
+            let offset = (row as usize).wrapping_mul(source.line).wrapping_add(at as usize);
+            add_group::<I, ROWS>(&mut sums, &first_windows, offset, weights);
+            weights = weights.add(bytes);
         }
+        sums
     }
 }
 
@@ -202,60 +247,158 @@ unsafe fn scaled<I: Isa>(sums: [I::Ints; MAX_PARTS], factors: [I::Floats; 2]) ->
     }
 }
 
-/// Smallest and largest rounded value before the zero point is added, in all lanes.
-#[inline(always)]
-pub unsafe fn limits_of<I: Isa>(parameters: &Parameters) -> [I::Floats; 2] {
-    let [low, high] = parameters.limits();
-    // SAFETY: no pointers.
-    unsafe { [I::splat(low), I::splat(high)] }
+/// How scaled sums become bytes.
+#[derive(Clone, Copy)]
+pub struct Rounding<I: Isa> {
+    /// Smallest and largest rounded value before the zero point is added.
+    limits: [I::Floats; 2],
+    /// [`ROUNDING`]: what is added to it loses its fraction.
+    magic: I::Floats,
+    minus_magic: I::Floats,
+    /// The zero point, less the bits of [`ROUNDING`].
+    offset: I::Ints,
 }
 
-/// Scaled sums as bytes that are still 32 bits wide.
-#[inline(always)]
-pub unsafe fn rounded<I: Isa>(
-    scaled: [I::Floats; 2],
-    limits: [I::Floats; 2],
-    zero_point: i32,
-) -> [I::Ints; 2] {
-    // SAFETY: no pointers.
-    unsafe {
-        [I::round(I::clamp(scaled[0], limits), zero_point), I::round(I::clamp(scaled[1], limits), zero_point)]
+impl<I: Isa> Rounding<I> {
+    /// To bytes that stand for `parameters`.
+    ///
+    /// # Safety
+    /// The instructions of `I` are there.
+    #[inline(always)]
+    pub unsafe fn new(parameters: &Parameters) -> Self {
+        // A browser makes a constant vector anew wherever it is used; this one it does not know to be constant.
+        let magic = black_box(ROUNDING);
+        let offset = parameters.zero_point.wrapping_sub(magic.to_bits() as i32);
+        // SAFETY: no pointers.
+        unsafe {
+            Rounding {
+                limits: parameters.limits().map(|limit| I::splat(limit)),
+                magic: I::splat(magic),
+                minus_magic: I::splat(-magic),
+                offset: I::splat_ints(offset),
+            }
+        }
+    }
+
+    /// The bytes for scaled sums, still 32 bits wide.
+    ///
+    /// # Safety
+    /// The instructions of `I` are there.
+    #[inline(always)]
+    pub unsafe fn bytes(&self, scaled: [I::Floats; 2]) -> [I::Ints; 2] {
+        // SAFETY: no pointers.
+        unsafe {
+            let bytes = |values| I::add_bits(I::add(I::clamp(values, self.limits), self.magic), self.offset);
+            [bytes(scaled[0]), bytes(scaled[1])]
+        }
+    }
+
+    /// The bytes for scaled sums less the zero point, as floats.
+    ///
+    /// # Safety
+    /// The instructions of `I` are there.
+    #[inline(always)]
+    pub unsafe fn floats(&self, scaled: [I::Floats; 2]) -> [I::Floats; 2] {
+        // SAFETY: no pointers.
+        unsafe {
+            let floats = |values| I::add(I::add(I::clamp(values, self.limits), self.magic), self.minus_magic);
+            [floats(scaled[0]), floats(scaled[1])]
+        }
     }
 }
 
-/// Writes the first `filled` results of a pixel at element `at`, by way of arrays.
+/// Takes the scaled sums of one pixel.
+pub trait Write<I: Isa> {
+    /// Writes the first `filled` of them from element `at` on, for which there is room.
+    unsafe fn put(&self, scaled: [I::Floats; 2], at: usize, filled: usize);
+}
+
+/// Writes bytes.
+pub struct ToBytes<I: Isa> {
+    /// Where.
+    pub out: *mut u8,
+    /// Makes them.
+    pub rounding: Rounding<I>,
+}
+
+impl<I: Isa> Write<I> for ToBytes<I> {
+    #[inline(always)]
+    unsafe fn put(&self, scaled: [I::Floats; 2], at: usize, filled: usize) {
+        // SAFETY: the caller's.
+        unsafe { put_bytes::<I>(self.rounding.bytes(scaled), self.out.add(at), filled) }
+    }
+}
+
+/// Writes bytes to which others were added.
+pub struct ToSum<I: Isa> {
+    /// Where.
+    pub out: *mut u8,
+    /// Makes the first ones.
+    pub rounding: Rounding<I>,
+    /// Adds the others.
+    pub add: Adding<I>,
+    /// The others.
+    pub added: *const u8,
+}
+
+impl<I: Isa> Write<I> for ToSum<I> {
+    #[inline(always)]
+    unsafe fn put(&self, scaled: [I::Floats; 2], at: usize, filled: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            let added = get_bytes::<I>(self.added.add(at), filled);
+            let sum = self.add.apply(self.rounding.floats(scaled), added);
+            put_bytes::<I>(sum, self.out.add(at), filled);
+        }
+    }
+}
+
+/// Writes floats.
+struct ToFloats(*mut f32);
+
+impl<I: Isa> Write<I> for ToFloats {
+    #[inline(always)]
+    unsafe fn put(&self, scaled: [I::Floats; 2], at: usize, filled: usize) {
+        let mut values = [0.0; MAX_PANEL];
+        // SAFETY: the array is as long as the longest panel; for the rest the caller vouches.
+        unsafe {
+            I::store_floats(scaled[0], values.as_mut_ptr());
+            I::store_floats(scaled[1], values.as_mut_ptr().add(I::LANES));
+            self.0.add(at).copy_from_nonoverlapping(values.as_ptr(), filled);
+        }
+    }
+}
+
+/// `filled` bytes, widened, and anything behind them.
+///
+/// # Safety
+/// So many can be read.
 #[inline(always)]
-unsafe fn put_part<I: Isa>(
-    finish: &Finish,
-    scaled: [I::Floats; 2],
-    at: usize,
-    filled: usize,
-    target: &mut Target,
-) {
-    // SAFETY: the arrays are as long as the longest panel.
+pub unsafe fn get_bytes<I: Isa>(from: *const u8, filled: usize) -> [I::Ints; 2] {
+    // SAFETY: whole panels are read in place, parts of panels by way of an array.
     unsafe {
-        let (requantise, add) = match finish {
-            Finish::Bytes(requantise) => (requantise, None),
-            Finish::Added(requantise, add) => (requantise, Some(add)),
-            Finish::Floats(_) => {
-                let Target::Floats(out) = target else { unreachable!("the plan matches finish and target") };
-                let mut values = [0.0; MAX_PANEL];
-                I::store_floats(scaled[0], values.as_mut_ptr());
-                I::store_floats(scaled[1], values.as_mut_ptr().add(I::LANES));
-                out[at..at + filled].copy_from_slice(&values[..filled]);
-                return;
-            }
-        };
-        let Target::Bytes { out, added } = target else { unreachable!("the plan matches finish and target") };
-        let parameters = &requantise.parameters;
-        let mut bytes = rounded::<I>(scaled, limits_of::<I>(parameters), parameters.zero_point);
-        if let (Some(add), Some(added)) = (add, added) {
-            let mut others = [0; MAX_PANEL];
-            others[..filled].copy_from_slice(&added[at..at + filled]);
-            bytes = add.apply::<I>(bytes, I::load_bytes(others.as_ptr()));
+        if filled == 2 * I::LANES {
+            return I::load_bytes(from);
+        }
+        let mut values = [0; MAX_PANEL];
+        values.as_mut_ptr().copy_from_nonoverlapping(from, filled);
+        I::load_bytes(values.as_ptr())
+    }
+}
+
+/// Writes the first `filled` bytes.
+///
+/// # Safety
+/// There is room for so many.
+#[inline(always)]
+pub unsafe fn put_bytes<I: Isa>(bytes: [I::Ints; 2], to: *mut u8, filled: usize) {
+    // SAFETY: whole panels are written in place, parts of panels by way of an array.
+    unsafe {
+        if filled == 2 * I::LANES {
+            return I::store_bytes(bytes, to);
         }
         let mut values = [0; MAX_PANEL];
         I::store_bytes(bytes, values.as_mut_ptr());
-        out[at..at + filled].copy_from_slice(&values[..filled]);
+        to.copy_from_nonoverlapping(values.as_ptr(), filled);
     }
 }

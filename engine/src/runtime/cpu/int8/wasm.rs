@@ -1,7 +1,6 @@
 //! WebAssembly's 128-bit vectors.
 
 use super::isa::{Isa, MAX_PARTS};
-use crate::runtime::cpu::functions::ROUNDING;
 use core::arch::wasm32::*;
 
 const LANES: usize = 4;
@@ -11,7 +10,6 @@ macro_rules! common {
     () => {
         const LANES: usize = LANES;
         const PART_BYTES: usize = 16;
-        const CHUNK: usize = 1;
         type Ints = v128;
         type Floats = v128;
 
@@ -57,9 +55,13 @@ macro_rules! common {
         }
 
         #[inline(always)]
-        unsafe fn round(values: v128, offset: i32) -> v128 {
-            let rounded = f32x4_add(values, f32x4_splat(ROUNDING));
-            i32x4_add(rounded, i32x4_splat(offset.wrapping_sub(ROUNDING.to_bits() as i32)))
+        unsafe fn splat_ints(value: i32) -> v128 {
+            i32x4_splat(value)
+        }
+
+        #[inline(always)]
+        unsafe fn add_bits(a: v128, b: v128) -> v128 {
+            i32x4_add(a, b)
         }
 
         #[inline(always)]
@@ -69,18 +71,12 @@ macro_rules! common {
         }
 
         #[inline(always)]
-        unsafe fn store_bytes(values: [v128; 2], to: *mut u8) {
-            let halves = i16x8_narrow_i32x4(values[0], values[1]);
-            unsafe { v128_store64_lane::<0>(u8x16_narrow_i16x8(halves, halves), to.cast()) };
+        unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+            let (a, b) = unsafe { (v128_load64_zero(a.cast()), v128_load64_zero(b.cast())) };
+            let both = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
+            unsafe { v128_store(to.cast(), both) };
         }
     };
-}
-
-/// Eight bytes of two places in turns.
-#[inline(always)]
-unsafe fn in_turns(x: [*const u8; 2]) -> v128 {
-    let (a, b) = unsafe { (v128_load64_zero(x[0].cast()), v128_load64_zero(x[1].cast())) };
-    i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b)
 }
 
 /// 16-bit products: right for all bytes.
@@ -91,9 +87,16 @@ impl Isa for Simd128 {
     const IS_WIDE: bool = true;
     /// Two outputs in a vector, the products of inputs 0 and 1 apart from those of 2 and 3.
     const PARTS: usize = 4;
+    const CHUNK: usize = 1;
     type Shorts = [v128; 2];
     const IS_SHORT: bool = false;
     common!();
+
+    #[inline(always)]
+    unsafe fn store_bytes(values: [v128; 2], to: *mut u8) {
+        let halves = i16x8_narrow_i32x4(values[0], values[1]);
+        unsafe { v128_store64_lane::<0>(u8x16_narrow_i16x8(halves, halves), to.cast()) };
+    }
 
     #[inline(always)]
     unsafe fn shorts() -> [v128; 2] {
@@ -101,15 +104,12 @@ impl Isa for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: [v128; 2], x: [*const u8; 2], weights: *const i8) -> [v128; 2] {
-        let both = unsafe { in_turns(x) };
+    unsafe fn pair(sums: [v128; 2], x: *const u8, weights: *const i8) -> [v128; 2] {
         let weights: *const v128 = weights.cast();
         // SAFETY: the weights of eight channels are two vectors.
         let (low, high) = unsafe { (v128_load(weights), v128_load(weights.add(1))) };
-        [
-            i32x4_add(sums[0], i32x4_dot_i16x8(i16x8_extend_low_u8x16(both), low)),
-            i32x4_add(sums[1], i32x4_dot_i16x8(i16x8_extend_high_u8x16(both), high)),
-        ]
+        let x = unsafe { [i16x8_load_extend_u8x8(x), i16x8_load_extend_u8x8(x.add(8))] };
+        [i32x4_add(sums[0], i32x4_dot_i16x8(x[0], low)), i32x4_add(sums[1], i32x4_dot_i16x8(x[1], high))]
     }
 
     #[inline(always)]
@@ -142,83 +142,121 @@ impl Isa for Simd128 {
     }
 }
 
-/// What the relaxed levels have in common; `$dot` adds the products of signed weights and seven-bit values.
+/// What the relaxed levels have in common: 8-bit products of seven-bit values and signed weights.
 #[cfg(target_feature = "relaxed-simd")]
 macro_rules! relaxed {
-    ($(#[$doc:meta])* $name:ident, $dot:ident) => {
-        $(#[$doc])*
-        pub struct $name;
+    () => {
+        const IS_WIDE: bool = false;
+        const PARTS: usize = PARTS;
+        type Shorts = v128;
+        const IS_SHORT: bool = true;
+        common!();
 
-        impl Isa for $name {
-            const ROWS: usize = 4;
-            const IS_WIDE: bool = false;
-            const PARTS: usize = 2;
-            type Shorts = v128;
-            const IS_SHORT: bool = true;
-            common!();
+        #[inline(always)]
+        unsafe fn store_bytes(values: [v128; 2], to: *mut u8) {
+            // Narrowing to bytes would clamp once more. The volatile read keeps a browser from making the constant anew.
+            // SAFETY: a static.
+            let even = unsafe { (&raw const EVEN).read_volatile() };
+            let halves = i16x8_narrow_i32x4(values[0], values[1]);
+            let bytes = i8x16_relaxed_swizzle(halves, even.0);
+            unsafe { v128_store64_lane::<0>(bytes, to.cast()) };
+        }
 
-            #[inline(always)]
-            unsafe fn shorts() -> v128 {
-                i16x8_splat(0)
-            }
+        #[inline(always)]
+        unsafe fn shorts() -> v128 {
+            i16x8_splat(0)
+        }
 
-            #[inline(always)]
-            unsafe fn pair(sums: v128, x: [*const u8; 2], weights: *const i8) -> v128 {
-                // SAFETY: the weights of eight channels are one vector.
-                let (both, weights) = unsafe { (in_turns(x), v128_load(weights.cast())) };
-                i16x8_add(sums, i16x8_relaxed_dot_i8x16_i7x16(weights, both))
-            }
+        #[inline(always)]
+        unsafe fn pair(sums: v128, x: *const u8, weights: *const i8) -> v128 {
+            // SAFETY: the weights of eight channels are one vector.
+            let (x, weights) = unsafe { (v128_load(x.cast()), v128_load(weights.cast())) };
+            i16x8_add(sums, i16x8_relaxed_dot_i8x16_i7x16(weights, x))
+        }
 
-            #[inline(always)]
-            unsafe fn widen(sums: [v128; 2], shorts: v128) -> [v128; 2] {
-                [
-                    i32x4_add(sums[0], i32x4_extend_low_i16x8(shorts)),
-                    i32x4_add(sums[1], i32x4_extend_high_i16x8(shorts)),
-                ]
-            }
+        #[inline(always)]
+        unsafe fn widen(sums: [v128; 2], shorts: v128) -> [v128; 2] {
+            [
+                i32x4_add(sums[0], i32x4_extend_low_i16x8(shorts)),
+                i32x4_add(sums[1], i32x4_extend_high_i16x8(shorts)),
+            ]
+        }
 
-            #[inline(always)]
-            unsafe fn start(bias: *const i32) -> [v128; MAX_PARTS] {
-                let zero = i32x4_splat(0);
-                unsafe { [v128_load(bias.cast()), v128_load(bias.add(LANES).cast()), zero, zero] }
-            }
+        #[inline(always)]
+        unsafe fn start(bias: *const i32) -> [v128; MAX_PARTS] {
+            let zero = i32x4_splat(0);
+            unsafe { [v128_load(bias.cast()), v128_load(bias.add(LANES).cast()), zero, zero] }
+        }
 
-            #[inline(always)]
-            unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
-                unsafe { $dot(sums, v128_load32_splat(x.cast()), v128_load(weights.cast())) }
-            }
-
-            #[inline(always)]
-            unsafe fn finish(sums: [v128; MAX_PARTS]) -> [v128; 2] {
-                [sums[0], sums[1]]
-            }
+        #[inline(always)]
+        unsafe fn finish(sums: [v128; MAX_PARTS]) -> [v128; 2] {
+            [sums[0], sums[1]]
         }
     };
 }
 
+/// Places of the lower bytes of eight 16-bit integers.
 #[cfg(target_feature = "relaxed-simd")]
-relaxed!(
-    /// One instruction where the processor has it (ARM's dot product, AVX-VNNI).
-    RelaxedDot,
-    one_instruction
-);
+static EVEN: Lanes = Lanes(u8x16(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14));
+
+/// A vector in a static.
+#[cfg(target_feature = "relaxed-simd")]
+#[derive(Clone, Copy)]
+struct Lanes(v128);
+
+/// Vectors of a relaxed tile's outputs.
+#[cfg(target_feature = "relaxed-simd")]
+const PARTS: usize = 2;
+
+/// One instruction adds four products where the processor has it (ARM's dot product, AVX-VNNI).
+#[cfg(target_feature = "relaxed-simd")]
+pub struct RelaxedDot;
 
 #[cfg(target_feature = "relaxed-simd")]
-relaxed!(
-    /// Three instructions, which older x86 processors do faster than their translation of the one.
-    RelaxedPairs,
-    three_instructions
-);
+impl Isa for RelaxedDot {
+    const ROWS: usize = 4;
+    const CHUNK: usize = 1;
+    relaxed!();
 
-#[cfg(target_feature = "relaxed-simd")]
-#[inline(always)]
-fn one_instruction(sums: v128, x: v128, weights: v128) -> v128 {
-    i32x4_relaxed_dot_i8x16_i7x16_add(weights, x, sums)
+    #[inline(always)]
+    unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
+        let (x, weights) = unsafe { (v128_load32_splat(x.cast()), v128_load(weights.cast())) };
+        i32x4_relaxed_dot_i8x16_i7x16_add(weights, x, sums)
+    }
 }
 
+/// Sums of two products, added up one by one: older x86 processors do that faster than their translation of the one
+/// instruction.
 #[cfg(target_feature = "relaxed-simd")]
-#[inline(always)]
-fn three_instructions(sums: v128, x: v128, weights: v128) -> v128 {
-    // As sums of pairs the compiler would make the one instruction of it.
-    i32x4_add(sums, i32x4_dot_i16x8(i16x8_relaxed_dot_i8x16_i7x16(weights, x), i16x8_splat(1)))
+pub struct RelaxedPairs;
+
+#[cfg(target_feature = "relaxed-simd")]
+impl Isa for RelaxedPairs {
+    /// With the weights of two groups, two inputs and a vector of ones there are registers for the sums of three.
+    const ROWS: usize = 3;
+    const CHUNK: usize = 2;
+    const HAS_SHORT_STEP: bool = true;
+    relaxed!();
+
+    #[inline(always)]
+    unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
+        let (x, weights) = unsafe { (v128_load32_splat(x.cast()), v128_load(weights.cast())) };
+        // As sums of pairs the compiler would make the one instruction of it.
+        i32x4_add(sums, i32x4_dot_i16x8(i16x8_relaxed_dot_i8x16_i7x16(weights, x), i16x8_splat(1)))
+    }
+
+    #[inline(always)]
+    unsafe fn step_short(sums: v128, x: *const u8, weights: *const i8, ones: v128) -> v128 {
+        let pairs = |group: usize| {
+            // SAFETY: two groups of four inputs, and the weights of this part in both.
+            let (x, weights) = unsafe {
+                (
+                    v128_load32_splat(x.add(4 * group).cast()),
+                    v128_load(weights.add(group * PARTS * 16).cast()),
+                )
+            };
+            i16x8_relaxed_dot_i8x16_i7x16(weights, x)
+        };
+        i32x4_add(sums, i32x4_dot_i16x8(i16x8_add(pairs(0), pairs(1)), ones))
+    }
 }

@@ -1,7 +1,6 @@
 //! AVX2 and AVX-512 with VNNI.
 
 use super::isa::{Isa, MAX_PARTS};
-use crate::runtime::cpu::functions::ROUNDING;
 use core::arch::x86_64::*;
 
 /// What the 256-bit levels have in common.
@@ -9,7 +8,6 @@ macro_rules! common {
     () => {
         const LANES: usize = 8;
         const PART_BYTES: usize = 32;
-        const CHUNK: usize = 4;
         type Ints = __m256i;
         type Floats = __m256;
 
@@ -54,11 +52,13 @@ macro_rules! common {
         }
 
         #[inline(always)]
-        unsafe fn round(values: __m256, offset: i32) -> __m256i {
-            unsafe {
-                let rounded = _mm256_castps_si256(_mm256_add_ps(values, _mm256_set1_ps(ROUNDING)));
-                _mm256_add_epi32(rounded, _mm256_set1_epi32(offset.wrapping_sub(ROUNDING.to_bits() as i32)))
-            }
+        unsafe fn splat_ints(value: i32) -> __m256i {
+            unsafe { _mm256_set1_epi32(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn add_bits(a: __m256, b: __m256i) -> __m256i {
+            unsafe { _mm256_add_epi32(_mm256_castps_si256(a), b) }
         }
 
         #[inline(always)]
@@ -67,6 +67,11 @@ macro_rules! common {
                 let bytes = _mm_loadu_si128(from.cast());
                 [_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes))]
             }
+        }
+
+        #[inline(always)]
+        unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+            unsafe { in_turns(a, b, to) };
         }
 
         #[inline(always)]
@@ -87,7 +92,9 @@ macro_rules! common {
 pub struct Avx2;
 
 impl Isa for Avx2 {
-    const ROWS: usize = 4;
+    const ROWS: usize = 3;
+    const CHUNK: usize = 2;
+    const HAS_SHORT_STEP: bool = true;
     const IS_WIDE: bool = false;
     const PARTS: usize = 2;
     type Shorts = __m256i;
@@ -100,11 +107,10 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: __m256i, x: [*const u8; 2], weights: *const i8) -> __m256i {
+    unsafe fn pair(sums: __m256i, x: *const u8, weights: *const i8) -> __m256i {
         unsafe {
-            let (low, high) = in_turns(x);
-            let both = _mm256_set_m128i(high, low);
-            _mm256_add_epi16(sums, _mm256_maddubs_epi16(both, _mm256_loadu_si256(weights.cast())))
+            let x = _mm256_loadu_si256(x.cast());
+            _mm256_add_epi16(sums, _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.cast())))
         }
     }
 
@@ -138,6 +144,18 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn step_short(sums: __m256i, x: *const u8, weights: *const i8, ones: __m256i) -> __m256i {
+        unsafe {
+            let pairs = |group: usize| {
+                let x = _mm256_set1_epi32(x.add(4 * group).cast::<i32>().read_unaligned());
+                let weights = weights.add(group * Self::PARTS * Self::PART_BYTES);
+                _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.cast()))
+            };
+            _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_add_epi16(pairs(0), pairs(1)), ones))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn finish(sums: [__m256i; MAX_PARTS]) -> [__m256i; 2] {
         [sums[0], sums[1]]
     }
@@ -148,6 +166,7 @@ pub struct Avx2Wide;
 
 impl Isa for Avx2Wide {
     const ROWS: usize = 2;
+    const CHUNK: usize = 4;
     const IS_WIDE: bool = true;
     /// Four outputs in a vector, the products of inputs 0 and 1 apart from those of 2 and 3.
     const PARTS: usize = 4;
@@ -161,9 +180,9 @@ impl Isa for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: [__m256i; 2], x: [*const u8; 2], weights: *const i8) -> [__m256i; 2] {
+    unsafe fn pair(sums: [__m256i; 2], x: *const u8, weights: *const i8) -> [__m256i; 2] {
         unsafe {
-            let (low, high) = in_turns(x);
+            let (low, high) = (_mm_loadu_si128(x.cast()), _mm_loadu_si128(x.add(16).cast()));
             let weights: *const __m256i = weights.cast();
             let low = _mm256_madd_epi16(_mm256_cvtepu8_epi16(low), _mm256_loadu_si256(weights));
             let high = _mm256_madd_epi16(_mm256_cvtepu8_epi16(high), _mm256_loadu_si256(weights.add(1)));
@@ -257,13 +276,11 @@ impl Isa for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: [__m512i; 2], x: [*const u8; 2], weights: *const i8) -> [__m512i; 2] {
+    unsafe fn pair(sums: [__m512i; 2], x: *const u8, weights: *const i8) -> [__m512i; 2] {
         unsafe {
             let weights: *const __m512i = weights.cast();
-            let (low, high) = in_turns(x);
-            let low = _mm512_cvtepu8_epi16(_mm256_set_m128i(high, low));
-            let (a, b) = in_turns([x[0].add(16), x[1].add(16)]);
-            let high = _mm512_cvtepu8_epi16(_mm256_set_m128i(b, a));
+            let low = _mm512_cvtepu8_epi16(_mm256_loadu_si256(x.cast()));
+            let high = _mm512_cvtepu8_epi16(_mm256_loadu_si256(x.add(32).cast()));
             [
                 _mm512_add_epi32(sums[0], _mm512_madd_epi16(low, _mm512_loadu_si512(weights))),
                 _mm512_add_epi32(sums[1], _mm512_madd_epi16(high, _mm512_loadu_si512(weights.add(1)))),
@@ -312,11 +329,13 @@ impl Isa for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn round(values: __m512, offset: i32) -> __m512i {
-        unsafe {
-            let rounded = _mm512_castps_si512(_mm512_add_ps(values, _mm512_set1_ps(ROUNDING)));
-            _mm512_add_epi32(rounded, _mm512_set1_epi32(offset.wrapping_sub(ROUNDING.to_bits() as i32)))
-        }
+    unsafe fn splat_ints(value: i32) -> __m512i {
+        unsafe { _mm512_set1_epi32(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_bits(a: __m512, b: __m512i) -> __m512i {
+        unsafe { _mm512_add_epi32(_mm512_castps_si512(a), b) }
     }
 
     #[inline(always)]
@@ -330,6 +349,14 @@ impl Isa for Vnni {
     }
 
     #[inline(always)]
+    unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+        unsafe {
+            in_turns(a, b, to);
+            in_turns(a.add(16), b.add(16), to.add(32));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_bytes(values: [__m512i; 2], to: *mut u8) {
         unsafe {
             _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(values[0]));
@@ -338,11 +365,12 @@ impl Isa for Vnni {
     }
 }
 
-/// 16 bytes of two places in turns, the first eight of each and the others.
+/// Writes 16 bytes of each place in turns.
 #[inline(always)]
-unsafe fn in_turns(x: [*const u8; 2]) -> (__m128i, __m128i) {
+unsafe fn in_turns(a: *const u8, b: *const u8, to: *mut u8) {
     unsafe {
-        let (a, b) = (_mm_loadu_si128(x[0].cast()), _mm_loadu_si128(x[1].cast()));
-        (_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b))
+        let (a, b) = (_mm_loadu_si128(a.cast()), _mm_loadu_si128(b.cast()));
+        _mm_storeu_si128(to.cast(), _mm_unpacklo_epi8(a, b));
+        _mm_storeu_si128(to.add(16).cast(), _mm_unpackhi_epi8(a, b));
     }
 }
