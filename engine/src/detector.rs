@@ -5,7 +5,7 @@ use crate::crop::{Crop, CropSource};
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::report::{ModelIdentity, Notice, REPORT_SCHEMA_VERSION, Report, StageReport};
-use crate::runtime::Session;
+use crate::runtime::{ModelError, Session};
 use crate::tensor::Tensor;
 use crate::verdict::{Verdict, probability_fake};
 
@@ -24,13 +24,27 @@ impl Detector {
     /// [`Error::Model`] if the runtime refuses a network, [`Error::Manifest`] if the network's input
     /// is not what the manifest prepares.
     pub fn load(bundle: &Bundle) -> Result<Self, Error> {
+        Self::load_with(bundle, Session::load)
+    }
+
+    /// As [`Detector::load`], with the fastest kernels for this machine; `now_ms` is any clock in milliseconds.
+    ///
+    /// # Errors
+    /// Those of [`Detector::load`].
+    pub fn load_fastest(bundle: &Bundle, now_ms: &dyn Fn() -> f64) -> Result<Self, Error> {
+        Self::load_with(bundle, |onnx| Session::load_fastest(onnx, now_ms))
+    }
+
+    fn load_with(
+        bundle: &Bundle,
+        load: impl Fn(&[u8]) -> Result<Session, ModelError>,
+    ) -> Result<Self, Error> {
         let manifest = bundle.manifest().clone();
         let stage = manifest.stages[0].clone();
         let missing = || Error::Manifest { detail: format!("stage {:?} has no file", stage.name) };
         let onnx = bundle.content(&stage.file).ok_or_else(missing)?;
         let sha256 = manifest.file(&stage.file).ok_or_else(missing)?.sha256.clone();
-        let session =
-            Session::load(onnx).map_err(|source| Error::Model { file: stage.file.clone(), source })?;
+        let session = load(onnx).map_err(|source| Error::Model { file: stage.file.clone(), source })?;
         let side = manifest.preprocess.size as usize;
         if session.input_shape() != [1, 3, side, side] {
             let detail = format!(

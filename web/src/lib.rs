@@ -16,7 +16,9 @@
 pub mod message;
 pub mod download;
 pub mod worker;
+#[cfg(feature = "wonnx")]
 pub mod wonnx_session;
+#[cfg(feature = "wonnx")]
 pub mod wonnx_worker;
 pub mod worker_handle;
 pub mod samples;

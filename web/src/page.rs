@@ -83,7 +83,7 @@ impl Page {
         let (on_response, on_death) = (self.link.clone(), self.link.clone());
         let opened = WorkerHandle::open(
             &self.policy,
-            Script::Engine,
+            Script::engine(),
             move |response| on_response.update(|page| page.on_response(response)),
             move |failure| on_death.update(|page| page.on_engine_death(failure)),
         );

@@ -35,7 +35,7 @@ pub fn start() {
 async fn load() -> Result<Detector, Failure> {
     post(&Response::Loading(Progress::default()));
     let bundle = fetch_bundle(BUNDLE_FOLDER, &|progress| post(&Response::Loading(progress))).await?;
-    Ok(Detector::load(&bundle)?)
+    Ok(Detector::load_fastest(&bundle, &now_ms)?)
 }
 
 fn serve(detector: Detector) {

@@ -2,27 +2,44 @@
 
 use crate::download::describe;
 use crate::message::Failure;
-use js_sys::{Function, Object, Reflect};
+use js_sys::{Function, Object, Reflect, Uint8Array, WebAssembly};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
+
+/// A module whose function returns a vector: i32.const 0 and i8x16.splat, twice, and i8x16.relaxed_swizzle.
+const RELAXED_SIMD: &[u8] = &[
+    0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 0, 253, 15, 65, 0,
+    253, 15, 253, 128, 2, 11,
+];
 
 /// The scripts that may become a worker; Trunk writes them beside `index.html`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
     /// The engine: [`crate::worker`].
     Engine,
+    /// The same for browsers with relaxed SIMD, by a wasm of its own.
+    RelaxedEngine,
     /// The second opinion: [`crate::wonnx_worker`].
     Wonnx,
 }
 
 impl Script {
-    const ALL: [Script; 2] = [Script::Engine, Script::Wonnx];
+    const ALL: [Script; 3] = [Script::Engine, Script::RelaxedEngine, Script::Wonnx];
+
+    /// The fastest engine that this browser takes.
+    pub fn engine() -> Script {
+        match WebAssembly::validate(&Uint8Array::from(RELAXED_SIMD).into()) {
+            Ok(true) => Script::RelaxedEngine,
+            _ => Script::Engine,
+        }
+    }
 
     fn path(self) -> &'static str {
         match self {
             Script::Engine => "worker_loader.js",
+            Script::RelaxedEngine => "worker_relaxed_loader.js",
             Script::Wonnx => "wonnx_loader.js",
         }
     }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import { fixture, judge, open, outcome, reached, test, visit } from './site.mjs';
+import { fixture, judge, open, outcome, reached, test, visit, withoutRelaxedSimd } from './site.mjs';
 
 const site = await open(after);
 
@@ -72,9 +72,19 @@ test('when the model is back, "Try again" judges the picture that waited', async
   assert.equal(await page.textContent('#file-name'), 'photo.jpg');
 });
 
-for (const file of ['worker_loader.js', 'worker.js', 'worker_bg.wasm']) {
+const builds = [
+  ['worker', withoutRelaxedSimd],
+  ['worker_relaxed', () => {}],
+];
+for (const [file, prepare] of builds.flatMap(([name, prepare]) =>
+  ['_loader.js', '.js', '_bg.wasm'].map((end) => [name + end, prepare]),
+)) {
   test(`a worker without its ${file} ends in an error`, async (t) => {
-    const { page } = await visit(t, site, { before: answer(`**/${file}`, { status: 404 }) });
+    const before = async (page, context) => {
+      await prepare(page);
+      await answer(`**/${file}`, { status: 404 })(page, context);
+    };
+    const { page } = await visit(t, site, { before });
     await reached(page, 'error');
     assert.equal((await outcome(page)).code, 'worker_died');
   });
@@ -87,7 +97,7 @@ test('a worker that dies while it judges is replaced, and the page lives on', as
     const fault = "performance.now = () => { throw new WebAssembly.RuntimeError('unreachable'); };\n";
     return started++ === 0 ? Buffer.concat([Buffer.from(fault), body]) : body;
   };
-  const { page } = await visit(t, site, { before: tamper('**/worker.js', trap) });
+  const { page } = await visit(t, site, { before: tamper('**/worker_relaxed.js', trap) });
   await reached(page, 'idle');
   assert.equal((await judge(page, fixture('photo.jpg'))).code, 'worker_died');
   await page.click('#retry');

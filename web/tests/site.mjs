@@ -36,6 +36,15 @@ export const WEBGPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swi
 export const test = (name, options, body) =>
   body ? nodeTest(name, { timeout: 120_000, ...options }, body) : nodeTest(name, { timeout: 120_000 }, options);
 
+/** Makes a page believe that its browser lacks relaxed SIMD: it then starts the engine's other build. */
+export const withoutRelaxedSimd = (page) =>
+  page.addInitScript(() => {
+    const validate = WebAssembly.validate.bind(WebAssembly);
+    // i8x16.relaxed_swizzle, which the page's probe uses.
+    const isRelaxed = (bytes) => [...new Uint8Array(bytes.buffer ?? bytes)].join().includes('253,128,2');
+    WebAssembly.validate = (bytes) => !isRelaxed(bytes) && validate(bytes);
+  });
+
 /** Starts browser and site; `after` ends them, the test file's own `after`. */
 export async function open(after, flags = []) {
   const site = process.env.AWARE_URL ? { url: process.env.AWARE_URL, close() {} } : await serve();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after } from 'node:test';
-import { SAMPLES, aware, fixture, forget, judge, noProgram, open, outcome, reached, sample, test, visit } from './site.mjs';
+import { SAMPLES, aware, fixture, forget, judge, noProgram, open, outcome, reached, sample, test, visit, withoutRelaxedSimd } from './site.mjs';
 
 const site = await open(after);
 
@@ -25,15 +25,25 @@ test('a sample gets a verdict with a click', async (t) => {
   assert.match(await page.textContent('#result'), /Nothing was sent anywhere/);
 });
 
+test('a browser gets the fastest engine that it takes', async (t) => {
+  for (const [before, script] of [[undefined, 'worker_relaxed_loader.js'], [withoutRelaxedSimd, 'worker_loader.js']]) {
+    const { page } = await visit(t, site, { before });
+    await reached(page, 'idle');
+    assert.deepEqual(page.workers().map((worker) => worker.url().split('/').pop()), [script]);
+  }
+});
+
 test('page and command line give the same bits', { skip: noProgram }, async (t) => {
   const pictures = [
     ...SAMPLES.map(({ file }) => sample(file)),
     ...['photo.jpg', 'progressive.jpg', 'photo.png', 'alpha.png', 'photo.webp', 'rotated.jpg'].map(fixture),
   ];
   const native = await aware(...pictures);
-  const { page } = await visit(t, site);
-  for (const [i, picture] of pictures.entries()) {
-    assert.deepEqual(await judge(page, picture), native[i], picture);
+  for (const before of [undefined, withoutRelaxedSimd]) {
+    const { page } = await visit(t, site, { before });
+    for (const [i, picture] of pictures.entries()) {
+      assert.deepEqual(await judge(page, picture), native[i], picture);
+    }
   }
 });
 

@@ -1,14 +1,11 @@
 //! `cargo xtask bench`: how fast the engine is in a browser, and how fast a network learns.
 
-use crate::browser;
 use crate::process::{LONG, run_shown};
 use crate::project::Project;
-use anyhow::{Context, Result};
-use std::path::{Path, PathBuf};
+use crate::{browser, wasm};
+use anyhow::Result;
+use std::path::PathBuf;
 use std::process::Command;
-
-/// Cargo's profile of the page: what is measured is what is shipped.
-const PROFILE: &str = "web";
 
 /// Choices of a benchmark.
 pub struct BenchConfig {
@@ -31,12 +28,6 @@ impl BenchConfig {
     }
 }
 
-/// Instruction sets that the page's engine is built for, with the compiler's flags.
-const BUILDS: [(&str, &str); 2] = [
-    ("simd128", "-C target-feature=+simd128 -C llvm-args=-disable-lsr"),
-    ("relaxed", "-C target-feature=+simd128,+relaxed-simd -C llvm-args=-disable-lsr"),
-];
-
 /// Exports a 256-pixel network in floats and integers, builds the benchmark page's engines, and runs them in headless
 /// Chromium.
 ///
@@ -53,38 +44,14 @@ pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
         export.args(["export", "--image-size", "256"]).args(arguments);
         run_shown(export.arg("--output").arg(models.join(format!("{name}.onnx"))), LONG)?;
     }
-    for (name, flags) in BUILDS {
-        build_engine(project, flags, &folder.join(name), &engines.join(name))?;
+    for build in [&wasm::SIMD128, &wasm::RELAXED] {
+        wasm::build_engine(project, build, "bench", "bench", &engines.join(build.name))?;
     }
     let mut node = project.command("node");
     node.arg("web/bench/run.mjs").arg("--models").arg(&models).arg("--engine").arg(&engines);
     node.env("AWARE_CHROMIUM", browser::chromium(project)?);
     config.append_to(&mut node)?;
     run_shown(&mut node, LONG)
-}
-
-/// Builds the engine of the benchmark page with `flags` by way of the folder `build` into `output`.
-fn build_engine(project: &Project, flags: &str, build: &Path, output: &Path) -> Result<()> {
-    let target = "wasm32-unknown-unknown";
-    let mut cargo = project.cargo();
-    cargo.args([
-        "build",
-        "--profile",
-        PROFILE,
-        "--target",
-        target,
-        "-p",
-        "web",
-        "--bin",
-        "bench",
-        "--target-dir",
-    ]);
-    // The flags in place of those in .cargo/config.toml.
-    run_shown(cargo.arg(build).env("RUSTFLAGS", flags), LONG)?;
-    let mut bindgen = project.command("wasm-bindgen");
-    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(output);
-    bindgen.arg(build.join(target).join(PROFILE).join("bench.wasm"));
-    run_shown(&mut bindgen, LONG).context("run `cargo xtask setup` if a tool is missing")
 }
 
 /// A training step on our operations and on stock candle's, in turns.

@@ -4,7 +4,7 @@ use crate::bench::{BenchConfig, bench_page, bench_train};
 use crate::project::Project;
 use crate::say::say;
 use crate::server::Server;
-use crate::{artifacts, demo, install, steps};
+use crate::{artifacts, demo, install, steps, wasm};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -31,6 +31,13 @@ enum Command {
     Test(TestArgs),
     /// Measure speed.
     Bench(BenchArgs),
+    /// Add the engine for browsers with relaxed SIMD to a built page; Trunk calls it.
+    #[command(hide = true)]
+    RelaxedWorker {
+        /// Folder of the page.
+        #[arg(env = "TRUNK_STAGING_DIR", default_value = "dist")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -111,6 +118,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     let project = Project::find()?;
     match command {
         Command::Setup => install::install_all(&project)?,
+        Command::RelaxedWorker { folder } => {
+            wasm::build_relaxed_worker(&project, &std::path::absolute(folder)?)?
+        }
         Command::Build => {
             artifacts::build_program(&project)?;
             artifacts::build_page(&project)?;

@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything around the code, with one command each.
 //!
 //! * [`tools`]: the table of outside tools; [`install`] brings what is missing;
+//! * [`wasm`]: the engine for each instruction set of browsers;
 //! * [`artifacts`]: sources -> program and page;
 //! * [`server`]: the page on this machine; [`browser`]: Chromium on it;
 //! * [`demo`], [`steps`] (`cargo xtask test`) and [`bench`] put them together;
@@ -13,6 +14,7 @@ mod process;
 mod tools;
 mod install;
 mod system;
+mod wasm;
 mod artifacts;
 mod server;
 mod browser;

@@ -7,7 +7,7 @@ use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use crate::say::say;
 use crate::server::Server;
-use crate::{artifacts, browser, install};
+use crate::{artifacts, browser, install, wasm};
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -46,7 +46,12 @@ const STEPS: &[Step] = &[
     Step { name: "clippy-wasm", about: "no warning in the page's crates", run: clippy_wasm },
     Step { name: "rust", about: "tests of engine, trainer and xtask on this machine", run: rust },
     Step { name: "web", about: "unit tests of the page on this machine", run: web },
-    Step { name: "wasm", about: "tests of the engine as WebAssembly", run: wasm },
+    Step { name: "wasm", about: "tests of the engine as WebAssembly", run: wasm_tests },
+    Step {
+        name: "chromium",
+        about: "tests of the integer kernels in Chromium, by each instruction set",
+        run: chromium,
+    },
     Step { name: "build", about: "program and page", run: build },
     Step { name: "browser", about: "tests of the page in headless Chromium", run: browser },
     Step { name: "onnx", about: "checks of the networks by onnx and onnxruntime", run: onnx },
@@ -122,8 +127,32 @@ fn web(project: &Project) -> Result<()> {
     cargo(project, &[&["test", "--release", "-p", "web", "--lib"]])
 }
 
-fn wasm(project: &Project) -> Result<()> {
+fn wasm_tests(project: &Project) -> Result<()> {
     cargo(project, &[&["test", "--release", "--no-fail-fast"], &WASM, &["-p", "engine", "--tests"]])
+}
+
+fn chromium(project: &Project) -> Result<()> {
+    let runner = project.web().join("tests/chromium_runner.mjs");
+    let chromium = browser::chromium(project)?;
+    for build in [None, Some(&wasm::RELAXED)] {
+        let mut tests = project.cargo();
+        tests.args(["test", "--release"]).args(WASM).args([
+            "-p",
+            "engine",
+            "--test",
+            "int8",
+            "--test",
+            "operators",
+        ]);
+        tests.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", format!("node {}", runner.display()));
+        tests.env("AWARE_CHROMIUM", &chromium);
+        // Without flags of its own a build takes those of .cargo/config.toml, as the step before this one did.
+        if let Some(build) = build {
+            tests.env("RUSTFLAGS", build.flags).arg("--target-dir").arg(build.folder(project));
+        }
+        run_shown(&mut tests, LONG)?;
+    }
+    Ok(())
 }
 
 fn build(project: &Project) -> Result<()> {

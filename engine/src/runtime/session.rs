@@ -3,6 +3,7 @@
 use super::constant::Kind;
 use super::cpu::int8::Level;
 use super::error::ModelError;
+use super::graph::{Graph, Op};
 use super::onnx;
 use super::plan::{MAX_INPUTS, Operand, Plan, SLACK, Scratch, Source, Step, Written};
 use crate::tensor::Tensor;
@@ -24,12 +25,27 @@ impl Session {
         Self::load_at(onnx, Level::best())
     }
 
+    /// Loads an ONNX file for the integer kernels that are the fastest on this machine ([`Level::fastest`]); `now_ms` is
+    /// any clock in milliseconds.
+    ///
+    /// # Errors
+    /// Those of [`Session::load`].
+    pub fn load_fastest(onnx: &[u8], now_ms: &dyn Fn() -> f64) -> Result<Self, ModelError> {
+        let graph = onnx::parse(onnx)?;
+        let is_quantised = graph.nodes.iter().any(|node| matches!(node.op, Op::Quantize(_)));
+        Self::of(&graph, if is_quantised { Level::fastest(now_ms) } else { Level::best() })
+    }
+
     /// Loads an ONNX file for integer kernels of `level`, one of [`Level::available`]; the results are the same.
     ///
     /// # Errors
     /// Those of [`Session::load`].
     pub fn load_at(onnx: &[u8], level: Level) -> Result<Self, ModelError> {
-        let plan = Plan::at(&onnx::parse(onnx)?, level)?;
+        Self::of(&onnx::parse(onnx)?, level)
+    }
+
+    fn of(graph: &Graph, level: Level) -> Result<Self, ModelError> {
+        let plan = Plan::at(graph, level)?;
         let buffers = plan.buffers.iter().map(|&words| vec![0; words]).collect();
         Ok(Session { plan, buffers, scratch: Scratch::default() })
     }

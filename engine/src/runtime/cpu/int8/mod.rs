@@ -9,6 +9,7 @@
 //! chooses when a model is loaded. [`reference`] computes the same in plain loops.
 
 pub mod add;
+mod choice;
 pub mod conv;
 pub mod depthwise;
 pub mod isa;
