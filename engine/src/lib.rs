@@ -14,6 +14,8 @@
 //! The crate does no I/O and reads no clock, so the same bytes give the same verdict, bit for
 //! bit, natively and as WebAssembly.
 
+#![deny(unsafe_code)]
+
 pub mod error;
 pub mod frame;
 pub mod crop;

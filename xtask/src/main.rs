@@ -4,6 +4,7 @@
 //! * [`wasm`]: the engine for each instruction set of browsers;
 //! * [`artifacts`]: sources -> program and page;
 //! * [`server`]: the page on this machine; [`browser`]: Chromium on it;
+//! * [`fuzz`]: hostile files for the engine;
 //! * [`demo`], [`steps`] (`cargo xtask test`) and [`bench`] put them together;
 //! * [`project`] knows the paths, [`process`] runs the commands, [`say`] prints.
 
@@ -19,6 +20,7 @@ mod artifacts;
 mod server;
 mod browser;
 mod demo;
+mod fuzz;
 mod steps;
 mod bench;
 

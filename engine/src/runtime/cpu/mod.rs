@@ -9,6 +9,8 @@ pub mod clamp;
 pub mod conv_transpose;
 pub mod copy;
 pub mod functions;
+// Vectors of a machine, and pointers for them: the one place with unsafe code.
+#[allow(unsafe_code)]
 pub mod int8;
 pub mod matmul;
 pub mod normalise;
