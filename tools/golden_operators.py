@@ -422,6 +422,7 @@ def files():
         "file_domain_spelled_out": spelled,
         "file_opset_11": plain(opset=11, ir_version=6),
         "file_opset_21": plain(opset=21, ir_version=10),
+        "file_opset_28": plain(opset=28, ir_version=10),
         "file_nodes_shuffled": shuffled,
         "file_output_read_again": not_last,
     }

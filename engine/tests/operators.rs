@@ -45,11 +45,11 @@ const GRAPHS: &[(&str, &[u8], &str)] = graphs![
     depthwise_1x1 depthwise_3x3 depthwise_3x3_odd_channels depthwise_3x3_strided depthwise_5x5
     depthwise_5x5_strided depthwise_7x7 depthwise_asymmetric_pads depthwise_of_two_pictures
     depthwise_without_bias file_constants_among_inputs file_domain_spelled_out file_float_data
-    file_nodes_shuffled file_opset_11 file_opset_21 file_output_read_again flatten_axis_2
-    flatten_beside_the_map flatten_conv flatten_default_axis flatten_map flatten_pooled
-    flatten_then_relu flatten_twice function_abs function_erf function_exp function_gelu
-    function_hard_sigmoid function_hard_swish function_identity function_leakyrelu function_neg
-    function_reciprocal function_sigmoid function_sqrt_of_abs function_tanh gate gemm
+    file_nodes_shuffled file_opset_11 file_opset_21 file_opset_28 file_output_read_again
+    flatten_axis_2 flatten_beside_the_map flatten_conv flatten_default_axis flatten_map
+    flatten_pooled flatten_then_relu flatten_twice function_abs function_erf function_exp
+    function_gelu function_hard_sigmoid function_hard_swish function_identity function_leakyrelu
+    function_neg function_reciprocal function_sigmoid function_sqrt_of_abs function_tanh gate gemm
     gemm_defaults_written_out gemm_of_a_map gemm_one_output gemm_transposed gemm_twice layer_norm
     layer_norm_without_bias matmul_batched matmul_broadcast matmul_constant matmul_of_itself
     max_pool max_pool_padded mean_of_all mean_of_channels mean_of_map mean_of_two_pictures network

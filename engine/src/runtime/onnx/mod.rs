@@ -23,7 +23,7 @@ const MAX_MESSAGES: usize = 1 << 18;
 /// Most inputs and outputs of a graph.
 const MAX_ENDS: usize = 64;
 /// Versions of the standard operator set whose operators mean what is implemented here.
-const OPSETS: std::ops::RangeInclusive<i64> = 11..=21;
+const OPSETS: std::ops::RangeInclusive<i64> = 11..=28;
 
 /// The graph in an ONNX file.
 ///
