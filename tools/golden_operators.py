@@ -204,6 +204,10 @@ def moves():
         "mean_of_channels": behind([node("ReduceMean", "a", "y", axes=[1], keepdims=0)]),
         "mean_of_all": one("ReduceMean", keepdims=0),
         "softmax": one("Softmax"),
+        "softmax_of_set_11": model([node("Softmax", "x", "y")], (), (2, 3, 4, 5), opset=11),
+        "softmax_of_set_12": model(
+            [pointwise, node("Softmax", "a", "y", axis=-2)], weights, (1, 3, 4, 5), opset=12
+        ),
         "softmax_of_channels": behind([node("Softmax", "a", "y", axis=1)]),
         "layer_norm": model(
             [node("LayerNormalization", "x g b", "y", axis=-1, epsilon=1e-3)],

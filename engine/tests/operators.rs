@@ -64,9 +64,10 @@ const GRAPHS: &[(&str, &[u8], &str)] = graphs![
     residual_three_in_a_row residual_two_branches residual_unused_reader resize_linear
     resize_linear_corners resize_linear_down resize_nearest resize_nearest_default
     resize_nearest_down resize_to_sizes silu silu_of_conv slice slice_by_huge_steps slice_of_conv
-    softmax softmax_of_channels split_second split_sizes squeeze transpose transpose_of_conv
-    transpose_of_conv_rows transpose_reversed transposed_2x2 transposed_3x3 transposed_of_two
-    transposed_overlapping trees_logistic trees_plain unsqueeze windows
+    softmax softmax_of_channels softmax_of_set_11 softmax_of_set_12 split_second split_sizes squeeze
+    transpose transpose_of_conv transpose_of_conv_rows transpose_reversed transposed_2x2
+    transposed_3x3 transposed_of_two transposed_overlapping trees_logistic trees_plain unsqueeze
+    windows
 ];
 
 #[test]

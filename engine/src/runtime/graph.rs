@@ -70,8 +70,13 @@ pub enum Op {
         /// The axes stay, with extent 1.
         keep: bool,
     },
-    /// `exp(x - max) / sum` along an axis; negative from the end.
-    Softmax(i64),
+    /// `exp(x - max) / sum` along an axis.
+    Softmax {
+        /// The axis; negative from the end.
+        axis: i64,
+        /// Along all axes from this one on, together.
+        to_the_end: bool,
+    },
     /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the axes from `axis` on.
     LayerNorm {
         /// First axis; negative from the end.

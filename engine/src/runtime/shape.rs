@@ -161,8 +161,8 @@ fn node_shape(node: &Node, inputs: &[&[usize]]) -> Result<Vec<usize>, ModelError
             }
             Ok([broadcast(node, front_a, front_b)?, vec![*m, *n]].concat())
         }
-        (Op::Unary(_) | Op::Softmax(_), [data]) => {
-            if let Op::Softmax(axis) = node.op {
+        (Op::Unary(_) | Op::Softmax { .. }, [data]) => {
+            if let Op::Softmax { axis, .. } = node.op {
                 axis_of(node, axis, data.len())?;
             }
             Ok(data.to_vec())

@@ -22,6 +22,7 @@ const ML_DOMAIN: &str = "ai.onnx.ml";
 /// [`ModelError::Operator`] and [`ModelError::Node`].
 pub fn typed_nodes(
     proto: &NodeProto,
+    opset: i64,
     names: &Names,
     constants: &HashMap<ValueId, Constant>,
 ) -> Result<Vec<Node>, ModelError> {
@@ -36,6 +37,7 @@ pub fn typed_nodes(
     let reader = Reader {
         attributes: Attributes { node: &node, attributes: &proto.attribute },
         operator: &proto.op_type,
+        opset,
         inputs: &proto.input[..given],
         names,
         constants,
@@ -58,6 +60,8 @@ pub fn typed_nodes(
 struct Reader<'a> {
     attributes: Attributes<'a>,
     operator: &'a str,
+    /// Version of the standard operator set.
+    opset: i64,
     inputs: &'a [String],
     names: &'a Names,
     constants: &'a HashMap<ValueId, Constant>,
@@ -169,7 +173,10 @@ impl Reader<'_> {
             "Softmax" => {
                 self.arity(1..=1)?;
                 known(&["axis"])?;
-                Ok((Op::Softmax(self.attributes.int("axis", -1)?), self.data(1)?))
+                // Until set 13 it took all axes from the given one on, together.
+                let to_the_end = self.opset < 13;
+                let axis = self.attributes.int("axis", if to_the_end { 1 } else { -1 })?;
+                Ok((Op::Softmax { axis, to_the_end }, self.data(1)?))
             }
             "LayerNormalization" => {
                 self.arity(2..=3)?;
