@@ -124,7 +124,7 @@ impl Reader<'_> {
                 Ok((Op::ConvTranspose { conv, output_padding }, self.data(3)?))
             }
             "Gemm" => {
-                self.arity(3..=3)?;
+                self.arity(2..=3)?;
                 known(&["alpha", "beta", "transA", "transB"])?;
                 self.attributes.require_float("alpha", 1.0)?;
                 self.attributes.require_float("beta", 1.0)?;
@@ -220,8 +220,9 @@ impl Reader<'_> {
             }
             "Tanh" => (Unary::Tanh, &[]),
             "Gelu" => {
-                attributes.require_text("approximate", &["none"])?;
-                (Unary::Gelu, &["approximate"])
+                attributes.require_text("approximate", &["none", "tanh"])?;
+                let is_exact = attributes.text("approximate", "none")? == "none";
+                (if is_exact { Unary::Gelu } else { Unary::GeluTanh }, &["approximate"])
             }
             "Erf" => (Unary::Erf, &[]),
             "Exp" => (Unary::Exp, &[]),
@@ -302,7 +303,7 @@ impl Reader<'_> {
         ];
         self.attributes.check(&[&known[..], &["strides"]].concat())?;
         self.explicit_pads()?;
-        self.attributes.require_int("ceil_mode", 0, 0)?;
+        let is_rounded_up = self.attributes.int("ceil_mode", 0)? != 0;
         self.attributes.require_int("storage_order", 0, 0)?;
         if self.attributes.sizes("dilations", [1, 1])? != [1, 1] {
             return Err(self.error("dilations other than 1 are not supported"));
@@ -310,6 +311,9 @@ impl Reader<'_> {
         let kind = match (self.operator, self.attributes.int("count_include_pad", 0)?) {
             ("MaxPool", _) => PoolKind::Max,
             (_, 0) => PoolKind::Average,
+            _ if is_rounded_up => {
+                return Err(self.error("ceil_mode with count_include_pad is not supported"));
+            }
             _ => PoolKind::AverageWithPads,
         };
         let kernel = self.attributes.sizes("kernel_shape", [0, 0])?;
@@ -317,7 +321,8 @@ impl Reader<'_> {
         if kernel.contains(&0) || (0..4).any(|side| pads[side] >= kernel[side % 2]) {
             return Err(self.error(format!("a window of {kernel:?} with pads {pads:?} is not supported")));
         }
-        Ok((Op::Pool(PoolAttributes { kind, kernel, strides: self.strides()?, pads }), self.data(1)?))
+        let pool = PoolAttributes { kind, kernel, strides: self.strides()?, pads, is_rounded_up };
+        Ok((Op::Pool(pool), self.data(1)?))
     }
 
     fn resize(&self) -> Result<Typed, ModelError> {
