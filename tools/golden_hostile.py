@@ -225,6 +225,10 @@ def moves():
         "resize_of_channels": (scales(1, 2, 1, 1), "Node", "scales"),
         "pad_huge": (pads(0, 0, 2**40, 0, 0, 0, 0, 0), "Node", "elements"),
         "pad_negative": (pads(0, 0, -1, 0, 0, 0, 0, 0), "Node", "negative"),
+        "pool_rounded_up_counting_pads": (
+            model([node("AveragePool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, count_include_pad=1)]),
+            "Node", "ceil_mode",
+        ),
         "pool_of_pads_alone": (
             model([node("MaxPool", "x", "y", kernel_shape=[2, 2], pads=[2, 2, 2, 2])]), "Node", "not supported",
         ),

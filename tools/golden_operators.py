@@ -75,6 +75,7 @@ def functions():
             [node("Exp", "x", "a"), node("Reciprocal", "a", "y")],
         ),
         "function_gelu": model([node("Gelu", "x", "y")], opset=20, ir_version=9),
+        "function_gelu_by_tanh": model([node("Gelu", "x", "y", approximate="tanh")], opset=20, ir_version=9),
         "function_identity": model([node("Identity", "x", "a"), node("Relu", "a", "y")]),
         "silu": model([node("Sigmoid", "x", "s"), node("Mul", "x s", "y")]),
         "silu_of_conv": model([conv_a, node("Sigmoid", "a", "s"), node("Mul", "a s", "y")], weights),
@@ -123,6 +124,13 @@ def maps():
         "average_pool_padded": pool("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
         "average_pool_counting_pads": pool(
             "AveragePool", kernel_shape=[3, 3], pads=[1, 0, 1, 2], count_include_pad=1
+        ),
+        "max_pool_rounded_up": pool("MaxPool", kernel_shape=[3, 2], strides=[2, 3], ceil_mode=1),
+        "max_pool_rounded_up_into_pads": pool(
+            "MaxPool", kernel_shape=[3, 2], strides=[3, 4], pads=[1, 0, 2, 1], ceil_mode=1
+        ),
+        "average_pool_rounded_up": pool(
+            "AveragePool", kernel_shape=[2, 3], strides=[2, 2], pads=[0, 1, 0, 0], ceil_mode=1
         ),
         "pool_of_two_pictures": pool("MaxPool", (2, 3, 4, 4), kernel_shape=[2, 2], strides=[2, 2]),
         "mean_of_two_pictures": pool("GlobalAveragePool", (2, 3, 4, 4)),
@@ -204,6 +212,10 @@ def moves():
         "mean_of_channels": behind([node("ReduceMean", "a", "y", axes=[1], keepdims=0)]),
         "mean_of_all": one("ReduceMean", keepdims=0),
         "softmax": one("Softmax"),
+        "softmax_of_set_11": model([node("Softmax", "x", "y")], (), (2, 3, 4, 5), opset=11),
+        "softmax_of_set_12": model(
+            [pointwise, node("Softmax", "a", "y", axis=-2)], weights, (1, 3, 4, 5), opset=12
+        ),
         "softmax_of_channels": behind([node("Softmax", "a", "y", axis=1)]),
         "layer_norm": model(
             [node("LayerNormalization", "x g b", "y", axis=-1, epsilon=1e-3)],
@@ -383,6 +395,14 @@ def heads():
         ),
         "gemm_of_a_map": model([flatten("x", "f"), node("Gemm", "f w b", "y")], weight(24, 9), (1, 2, 3, 4)),
         "gemm_one_output": model([flatten("x", "f"), node("Gemm", "f w b", "y")], weight(12, 1), (1, 3, 2, 2)),
+        "gemm_without_bias": model([flatten("x", "f"), node("Gemm", "f w", "y")], weight(12, 3)[:1], (1, 3, 2, 2)),
+        "gemm_bias_of_all": model(
+            [flatten("x", "f"), node("Gemm", "f w b", "y")], [*weight(12, 3)[:1], constant("b", 0.75)], (2, 3, 2, 2)
+        ),
+        "gemm_bias_of_a_row": model(
+            [flatten("x", "f"), node("Gemm", "f w b", "y")],
+            [*weight(12, 3)[:1], constant("b", formula(1, 3, seed=17))], (2, 3, 2, 2),
+        ),
         "gemm_defaults_written_out": model(
             [flatten("x", "f"), node("Gemm", "f w b", "y", alpha=1.0, beta=1.0, transA=0, transB=0)],
             weight(12, 3), (1, 3, 2, 2),
@@ -422,6 +442,7 @@ def files():
         "file_domain_spelled_out": spelled,
         "file_opset_11": plain(opset=11, ir_version=6),
         "file_opset_21": plain(opset=21, ir_version=10),
+        "file_opset_28": plain(opset=28, ir_version=10),
         "file_nodes_shuffled": shuffled,
         "file_output_read_again": not_last,
     }

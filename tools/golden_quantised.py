@@ -158,6 +158,10 @@ def heads():
     weight = q.weight("w", (3, 6), 1 / 64)
     bias = q.bias("b", 3, 1 / 64 / 64)
     cases["q_head"] = q.graph(q.add("Gemm", f"{flat} {weight} {bias}", transB=1))
+    q = Quantised((1, 6, 4, 4))
+    flat = q.add("Flatten", q.bytes(INPUT, 1 / 32, 64), axis=1)
+    weight, bias = q.weight("w", (3, 96), 1 / 64), q.bias("b", 1, 1 / 32 / 64)
+    cases["q_head_with_one_bias"] = q.graph(q.add("Gemm", f"{flat} {weight} {bias}", transB=1))
     return cases
 
 

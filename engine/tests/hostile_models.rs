@@ -59,8 +59,8 @@ const FILES: &[(&str, &[u8])] = files![
     no_result operator_without_name opset_3 opset_99 opset_missing opset_negative
     opset_of_another_domain other_domain output_is_the_input output_of_bytes output_unknown
     outputs_without_end own_functions pad_huge pad_negative pool_of_a_list pool_of_pads_alone
-    raw_data_too_long raw_data_too_short reads_itself relu_of_integers relu_of_two
-    reshape_by_a_value reshape_does_not_fit reshape_of_two_rests reshape_overflows
+    pool_rounded_up_counting_pads raw_data_too_long raw_data_too_short reads_itself relu_of_integers
+    relu_of_two reshape_by_a_value reshape_does_not_fit reshape_of_two_rests reshape_overflows
     reshape_to_negative resize_huge resize_of_channels resize_to_nothing scale_by_a_value
     scale_negative scale_of_two_kinds scale_of_zero scales_of_maps scales_that_do_not_fit
     slice_backwards slice_by_huge_steps slice_of_nothing sparse_constant split_does_not_fit subgraph

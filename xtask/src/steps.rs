@@ -55,7 +55,11 @@ const STEPS: &[Step] = &[
     },
     Step { name: "build", about: "program and page", run: build },
     Step { name: "browser", about: "tests of the page in headless Chromium", run: browser },
-    Step { name: "onnx", about: "checks of the networks by onnx and onnxruntime", run: onnx },
+    Step {
+        name: "onnx",
+        about: "checks of the networks by onnx and onnxruntime, of the engine by ONNX's own tests",
+        run: onnx,
+    },
 ];
 
 /// Prints the steps.
@@ -190,8 +194,16 @@ fn browser_tests(project: &Project) -> Result<Vec<PathBuf>> {
 fn onnx(project: &Project) -> Result<()> {
     let mut check = python(project, "tools/check_onnx.py");
     check.arg("--aware").arg(project.aware());
-    run_shown(&mut check, LONG)
+    run_shown(&mut check, LONG)?;
+    let tests = project.target.join("node-tests");
+    run_shown(python(project, "tools/node_tests.py").arg("--output").arg(&tests), LONG)?;
+    let mut run = project.cargo();
+    run.args(["run", "--release", "-p", "engine", "--example", "node_tests", "--"]);
+    run_shown(run.arg(tests).args(["--at-least", NODE_TESTS]), LONG)
 }
+
+/// How many of ONNX's own tests of operators the engine passes; the others feed or ask for what it has not.
+const NODE_TESTS: &str = "203";
 
 /// A script in the Python environment, which writes nothing beside it.
 fn python(project: &Project, script: &str) -> Command {

@@ -20,7 +20,7 @@ pub enum Op {
         /// Rows and columns added below and right.
         output_padding: [usize; 2],
     },
-    /// `[N, K]` times a constant `[K, M]`, plus a constant `[M]`.
+    /// `[N, K]` times a constant `[K, M]`, plus a constant `[M]` or one for all, if there is any.
     Gemm {
         /// The constant is `[M, K]`.
         transpose: bool,
@@ -70,8 +70,13 @@ pub enum Op {
         /// The axes stay, with extent 1.
         keep: bool,
     },
-    /// `exp(x - max) / sum` along an axis; negative from the end.
-    Softmax(i64),
+    /// `exp(x - max) / sum` along an axis.
+    Softmax {
+        /// The axis; negative from the end.
+        axis: i64,
+        /// Along all axes from this one on, together.
+        to_the_end: bool,
+    },
     /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the axes from `axis` on.
     LayerNorm {
         /// First axis; negative from the end.
@@ -123,6 +128,8 @@ pub enum Unary {
     Tanh,
     /// `x / 2 * (1 + erf(x / sqrt(2)))`
     Gelu,
+    /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))`
+    GeluTanh,
     /// Error function.
     Erf,
     /// Exponential function.
@@ -179,6 +186,8 @@ pub struct PoolAttributes {
     pub strides: [usize; 2],
     /// Around the map: above, left, below, right.
     pub pads: [usize; 4],
+    /// A last window that reaches over the padded map counts, if it begins before the pads at its end.
+    pub is_rounded_up: bool,
 }
 
 /// What is made of a window.

@@ -142,13 +142,19 @@ fn node_shape(node: &Node, inputs: &[&[usize]]) -> Result<Vec<usize>, ModelError
         (Op::ConvTranspose { conv, output_padding }, [data, weight, rest @ ..]) => {
             transposed_shape(node, conv, *output_padding, data, weight, rest.first().copied())
         }
-        (Op::Gemm { transpose }, [data, weight, bias]) => {
+        (Op::Gemm { transpose }, [data, weight, rest @ ..]) => {
             let ([n, k], [rows, columns]) = (data, weight) else {
                 return Err(node.error(format!("expected matrices, got {data:?} and {weight:?}")));
             };
             let (inner, m) = if *transpose { (columns, rows) } else { (rows, columns) };
-            if inner != k || bias != &[*m] {
-                return Err(node.error(format!("{data:?} times {weight:?} plus {bias:?} do not fit")));
+            let is_bias = |shape: &[usize]| {
+                matches!(shape, [] | [_] | [1, _]) && {
+                    let columns = shape.last().copied().unwrap_or(1);
+                    columns == 1 || columns == *m
+                }
+            };
+            if inner != k || !rest.iter().all(|bias| is_bias(bias)) {
+                return Err(node.error(format!("{data:?} times {weight:?} plus {rest:?} do not fit")));
             }
             Ok(vec![*n, *m])
         }
@@ -161,8 +167,8 @@ fn node_shape(node: &Node, inputs: &[&[usize]]) -> Result<Vec<usize>, ModelError
             }
             Ok([broadcast(node, front_a, front_b)?, vec![*m, *n]].concat())
         }
-        (Op::Unary(_) | Op::Softmax(_), [data]) => {
-            if let Op::Softmax(axis) = node.op {
+        (Op::Unary(_) | Op::Softmax { .. }, [data]) => {
+            if let Op::Softmax { axis, .. } = node.op {
                 axis_of(node, axis, data.len())?;
             }
             Ok(data.to_vec())
@@ -334,7 +340,17 @@ fn pool_shape(node: &Node, pool: &PoolAttributes, data: &[usize]) -> Result<Vec<
     let &[n, c, h, w] = data else {
         return Err(node.error(format!("expected [N, C, H, W], got {data:?}")));
     };
-    let [rows, columns] = windows(node, [h, w], pool.kernel, pool.strides, pool.pads)?;
+    let mut pads = pool.pads;
+    if pool.is_rounded_up {
+        for (axis, input) in [h, w].into_iter().enumerate() {
+            let stride = pool.strides[axis];
+            let room = (input + pads[axis] + pads[axis + 2]).saturating_sub(pool.kernel[axis]);
+            // Up to the next step, but not so far that a window begins in the pads at the end.
+            let (fitting, beginning) = (room.div_ceil(stride), (input + pads[axis] - 1) / stride);
+            pads[axis + 2] += (fitting.min(beginning) * stride).saturating_sub(room);
+        }
+    }
+    let [rows, columns] = windows(node, [h, w], pool.kernel, pool.strides, pads)?;
     Ok(vec![n, c, rows, columns])
 }
 

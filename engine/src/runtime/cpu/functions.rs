@@ -6,6 +6,7 @@ use multiversion::multiversion;
 
 /// Adding and subtracting it rounds to the nearest integer, ties to even, for |x| below 2^22.
 pub const ROUNDING: f32 = 12_582_912.0;
+const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 
 /// `exp(x)`, relative error below 2e-7; clamped to the normal range (Cephes' `expf`: reduction by multiples of
 /// ln 2, then a polynomial of degree 6).
@@ -70,6 +71,7 @@ impl Unary {
             Unary::Silu => x * sigmoid(x),
             Unary::Tanh => tanh(x),
             Unary::Gelu => 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
+            Unary::GeluTanh => 0.5 * x * (1.0 + tanh(SQRT_2_OVER_PI * (x + 0.044715 * x * x * x))),
             Unary::Erf => erf(x),
             Unary::Exp => exp(x),
             Unary::Sqrt => x.sqrt(),
@@ -88,6 +90,7 @@ pub fn unary(function: Unary, x: &[f32], out: &mut [f32]) {
         Unary::Sigmoid => sigmoids(x, out),
         Unary::Silu => silus(x, out),
         Unary::Gelu => gelus(x, out),
+        Unary::GeluTanh => gelus_by_tanh(x, out),
         Unary::HardSwish => hard_swishes(x, out),
         other => out.iter_mut().zip(x).for_each(|(out, &x)| *out = other.apply(x)),
     }
@@ -106,6 +109,7 @@ loops! {
     sigmoids: Unary::Sigmoid;
     silus: Unary::Silu;
     gelus: Unary::Gelu;
+    gelus_by_tanh: Unary::GeluTanh;
     hard_swishes: Unary::HardSwish;
 }
 

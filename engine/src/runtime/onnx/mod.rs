@@ -23,7 +23,7 @@ const MAX_MESSAGES: usize = 1 << 18;
 /// Most inputs and outputs of a graph.
 const MAX_ENDS: usize = 64;
 /// Versions of the standard operator set whose operators mean what is implemented here.
-const OPSETS: std::ops::RangeInclusive<i64> = 11..=21;
+const OPSETS: std::ops::RangeInclusive<i64> = 11..=28;
 
 /// The graph in an ONNX file.
 ///
@@ -50,9 +50,9 @@ pub fn parse(bytes: &[u8]) -> Result<Graph, ModelError> {
     }
     let model =
         ModelProto::decode(bytes).map_err(|error| ModelError::Decode { detail: error.to_string() })?;
-    check_versions(&model)?;
+    let opset = check_versions(&model)?;
     let graph = model.graph.ok_or_else(|| ModelError::Decode { detail: "it holds no graph".into() })?;
-    build(graph)
+    build(graph, opset)
 }
 
 fn wrong(detail: impl Into<String>) -> ModelError {
@@ -63,7 +63,8 @@ fn is_standard(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
 }
 
-fn check_versions(model: &ModelProto) -> Result<(), ModelError> {
+/// The version of the standard operator set that `model` uses.
+fn check_versions(model: &ModelProto) -> Result<i64, ModelError> {
     if !model.functions.is_empty() {
         return Err(wrong("it defines functions of its own, which are not supported"));
     }
@@ -75,10 +76,10 @@ fn check_versions(model: &ModelProto) -> Result<(), ModelError> {
     if !OPSETS.contains(&version) {
         return Err(wrong(format!("it needs operator set {version}, supported are {OPSETS:?}")));
     }
-    Ok(())
+    Ok(version)
 }
 
-fn build(proto: GraphProto) -> Result<Graph, ModelError> {
+fn build(proto: GraphProto, opset: i64) -> Result<Graph, ModelError> {
     if !proto.sparse_initializer.is_empty() {
         return Err(wrong("it has sparse constants, which are not supported"));
     }
@@ -108,7 +109,7 @@ fn build(proto: GraphProto) -> Result<Graph, ModelError> {
     }
     let mut nodes = Vec::new();
     for node in proto.node.iter().filter(|node| node.op_type != "Constant" || !is_standard(&node.domain)) {
-        nodes.extend(operators::typed_nodes(node, &names, &constants)?);
+        nodes.extend(operators::typed_nodes(node, opset, &names, &constants)?);
     }
     let known = constants.keys().copied().chain(inputs.iter().map(|input| input.value));
     let nodes = Graph::sort(nodes, known, names.ids.len())?;

@@ -22,6 +22,7 @@ const ML_DOMAIN: &str = "ai.onnx.ml";
 /// [`ModelError::Operator`] and [`ModelError::Node`].
 pub fn typed_nodes(
     proto: &NodeProto,
+    opset: i64,
     names: &Names,
     constants: &HashMap<ValueId, Constant>,
 ) -> Result<Vec<Node>, ModelError> {
@@ -36,6 +37,7 @@ pub fn typed_nodes(
     let reader = Reader {
         attributes: Attributes { node: &node, attributes: &proto.attribute },
         operator: &proto.op_type,
+        opset,
         inputs: &proto.input[..given],
         names,
         constants,
@@ -58,6 +60,8 @@ pub fn typed_nodes(
 struct Reader<'a> {
     attributes: Attributes<'a>,
     operator: &'a str,
+    /// Version of the standard operator set.
+    opset: i64,
     inputs: &'a [String],
     names: &'a Names,
     constants: &'a HashMap<ValueId, Constant>,
@@ -120,7 +124,7 @@ impl Reader<'_> {
                 Ok((Op::ConvTranspose { conv, output_padding }, self.data(3)?))
             }
             "Gemm" => {
-                self.arity(3..=3)?;
+                self.arity(2..=3)?;
                 known(&["alpha", "beta", "transA", "transB"])?;
                 self.attributes.require_float("alpha", 1.0)?;
                 self.attributes.require_float("beta", 1.0)?;
@@ -169,7 +173,10 @@ impl Reader<'_> {
             "Softmax" => {
                 self.arity(1..=1)?;
                 known(&["axis"])?;
-                Ok((Op::Softmax(self.attributes.int("axis", -1)?), self.data(1)?))
+                // Until set 13 it took all axes from the given one on, together.
+                let to_the_end = self.opset < 13;
+                let axis = self.attributes.int("axis", if to_the_end { 1 } else { -1 })?;
+                Ok((Op::Softmax { axis, to_the_end }, self.data(1)?))
             }
             "LayerNormalization" => {
                 self.arity(2..=3)?;
@@ -213,8 +220,9 @@ impl Reader<'_> {
             }
             "Tanh" => (Unary::Tanh, &[]),
             "Gelu" => {
-                attributes.require_text("approximate", &["none"])?;
-                (Unary::Gelu, &["approximate"])
+                attributes.require_text("approximate", &["none", "tanh"])?;
+                let is_exact = attributes.text("approximate", "none")? == "none";
+                (if is_exact { Unary::Gelu } else { Unary::GeluTanh }, &["approximate"])
             }
             "Erf" => (Unary::Erf, &[]),
             "Exp" => (Unary::Exp, &[]),
@@ -295,7 +303,7 @@ impl Reader<'_> {
         ];
         self.attributes.check(&[&known[..], &["strides"]].concat())?;
         self.explicit_pads()?;
-        self.attributes.require_int("ceil_mode", 0, 0)?;
+        let is_rounded_up = self.attributes.int("ceil_mode", 0)? != 0;
         self.attributes.require_int("storage_order", 0, 0)?;
         if self.attributes.sizes("dilations", [1, 1])? != [1, 1] {
             return Err(self.error("dilations other than 1 are not supported"));
@@ -303,6 +311,9 @@ impl Reader<'_> {
         let kind = match (self.operator, self.attributes.int("count_include_pad", 0)?) {
             ("MaxPool", _) => PoolKind::Max,
             (_, 0) => PoolKind::Average,
+            _ if is_rounded_up => {
+                return Err(self.error("ceil_mode with count_include_pad is not supported"));
+            }
             _ => PoolKind::AverageWithPads,
         };
         let kernel = self.attributes.sizes("kernel_shape", [0, 0])?;
@@ -310,7 +321,8 @@ impl Reader<'_> {
         if kernel.contains(&0) || (0..4).any(|side| pads[side] >= kernel[side % 2]) {
             return Err(self.error(format!("a window of {kernel:?} with pads {pads:?} is not supported")));
         }
-        Ok((Op::Pool(PoolAttributes { kind, kernel, strides: self.strides()?, pads }), self.data(1)?))
+        let pool = PoolAttributes { kind, kernel, strides: self.strides()?, pads, is_rounded_up };
+        Ok((Op::Pool(pool), self.data(1)?))
     }
 
     fn resize(&self) -> Result<Typed, ModelError> {

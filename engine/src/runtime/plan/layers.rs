@@ -26,11 +26,14 @@ impl Lowering<'_> {
         }
     }
 
-    /// The constant bias of input 2, zeros if there is none.
+    /// The constant bias of input 2, one for all repeated, zeros if there is none.
     fn bias(&mut self, node: &Node, channels: usize) -> Result<Vec<f32>, ModelError> {
-        match node.inputs.len() {
-            3 => Ok(self.constant(node, 2)?.floats().unwrap_or_default().to_vec()),
-            _ => Ok(vec![0.0; channels]),
+        if node.inputs.len() < 3 {
+            return Ok(vec![0.0; channels]);
+        }
+        match self.constant(node, 2)?.floats().unwrap_or_default() {
+            &[bias] => Ok(vec![bias; channels]),
+            biases => Ok(biases.to_vec()),
         }
     }
 

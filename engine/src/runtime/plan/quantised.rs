@@ -208,7 +208,8 @@ impl Lowering<'_> {
         };
         if let Some((constant, found)) = self.constant_integers(value) {
             let Values::I32(values) = &constant.values else { return None };
-            if found.zero_points.iter().any(|&zero| zero != 0) {
+            // One bias for all is left to the floats.
+            if values.len() != units.len() || found.zero_points.iter().any(|&zero| zero != 0) {
                 return None;
             }
             let scale = |i: usize| found.scales[if found.scales.len() == 1 { 0 } else { i }];
@@ -219,6 +220,9 @@ impl Lowering<'_> {
             return values.iter().enumerate().map(integer).collect();
         }
         let floats = self.graph.constants.get(&value)?.floats()?;
+        if floats.len() != units.len() {
+            return None;
+        }
         floats.iter().zip(units).map(|(&bias, &unit)| rounded(bias, unit)).collect()
     }
 

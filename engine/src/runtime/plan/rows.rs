@@ -50,10 +50,11 @@ impl Lowering<'_> {
                 inputs = vec![self.gathered(&node.name, walk, stored.source)?];
                 Kernel::Mean(Stretch { extent: axes.iter().map(|&axis| shape[axis]).product(), inner: 1 })
             }
-            Op::Softmax(axis) => {
+            Op::Softmax { axis, to_the_end } => {
                 let axis = axis_of(node, *axis, shape.len())?;
-                let inner = shape[axis + 1..].iter().product();
-                Kernel::Softmax(Stretch { extent: shape[axis], inner })
+                let last = if *to_the_end { shape.len() - 1 } else { axis };
+                let [extent, inner] = [&shape[axis..=last], &shape[last + 1..]].map(|s| s.iter().product());
+                Kernel::Softmax(Stretch { extent, inner })
             }
             Op::LayerNorm { axis, epsilon } => {
                 let axis = axis_of(node, *axis, shape.len())?;
