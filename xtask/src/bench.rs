@@ -45,14 +45,7 @@ const BUILDS: [(&str, &str); 2] = [
 pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
     let folder = project.target.join("bench");
     let (models, engines) = (folder.join("models"), folder.join("page"));
-    crate::artifacts::build_program(project)?;
-    let forms: [(&str, &[&str]); 3] =
-        [("float", &[]), ("int8", &["--int8"]), ("int8-fused", &["--int8", "--activation-bits", "8"])];
-    for (name, arguments) in forms {
-        let mut export = project.command(project.aware());
-        export.args(["export", "--image-size", "256"]).args(arguments);
-        run_shown(export.arg("--output").arg(models.join(format!("{name}.onnx"))), LONG)?;
-    }
+    export_models(project, &models)?;
     for (name, flags) in BUILDS {
         build_engine(project, flags, &folder.join(name), &engines.join(name))?;
     }
@@ -61,6 +54,20 @@ pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
     node.env("AWARE_CHROMIUM", browser::chromium(project)?);
     config.append_to(&mut node)?;
     run_shown(&mut node, LONG)
+}
+
+/// Builds `aware` and exports a 256-pixel network with random weights into `models`: in floats, in integers with seven-bit
+/// activations, and with eight bits, the form that onnxruntime fuses.
+fn export_models(project: &Project, models: &Path) -> Result<()> {
+    crate::artifacts::build_program(project)?;
+    let forms: [(&str, &[&str]); 3] =
+        [("float", &[]), ("int8", &["--int8"]), ("int8-fused", &["--int8", "--activation-bits", "8"])];
+    for (name, arguments) in forms {
+        let mut export = project.command(project.aware());
+        export.args(["export", "--image-size", "256"]).args(arguments);
+        run_shown(export.arg("--output").arg(models.join(format!("{name}.onnx"))), LONG)?;
+    }
+    Ok(())
 }
 
 /// Builds the engine of the benchmark page with `flags` by way of the folder `build` into `output`.
