@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast the engine is in a browser, and how fast a network learns.
+//! `cargo xtask bench`: how fast the engine is in a browser and beside other runtimes, and how fast a network learns.
 
 use crate::browser;
 use crate::process::{LONG, run_shown};
@@ -45,7 +45,7 @@ const BUILDS: [(&str, &str); 2] = [
 pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
     let folder = project.target.join("bench");
     let (models, engines) = (folder.join("models"), folder.join("page"));
-    export_models(project, &models)?;
+    export_models(project, &models, None)?;
     for (name, flags) in BUILDS {
         build_engine(project, flags, &folder.join(name), &engines.join(name))?;
     }
@@ -58,13 +58,16 @@ pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
 
 /// Builds `aware` and exports a 256-pixel network with random weights into `models`: in floats, in integers with seven-bit
 /// activations, and with eight bits, the form that onnxruntime fuses.
-fn export_models(project: &Project, models: &Path) -> Result<()> {
+fn export_models(project: &Project, models: &Path, network: Option<&str>) -> Result<()> {
     crate::artifacts::build_program(project)?;
     let forms: [(&str, &[&str]); 3] =
         [("float", &[]), ("int8", &["--int8"]), ("int8-fused", &["--int8", "--activation-bits", "8"])];
     for (name, arguments) in forms {
         let mut export = project.command(project.aware());
         export.args(["export", "--image-size", "256"]).args(arguments);
+        if let Some(network) = network {
+            export.args(["--network", network]);
+        }
         run_shown(export.arg("--output").arg(models.join(format!("{name}.onnx"))), LONG)?;
     }
     Ok(())
@@ -92,6 +95,43 @@ fn build_engine(project: &Project, flags: &str, build: &Path, output: &Path) -> 
     bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(output);
     bindgen.arg(build.join(target).join(PROFILE).join("bench.wasm"));
     run_shown(&mut bindgen, LONG).context("run `cargo xtask setup` if a tool is missing")
+}
+
+/// The package that times the engine beside other runtimes; outside the workspace.
+pub const NATIVE_MANIFEST: &str = "engine/bench/Cargo.toml";
+
+/// Exports a 256-pixel network, `network` or the default one, and times the engine beside onnxruntime, tract and rten on
+/// it.
+///
+/// # Errors
+/// If a build or the benchmark itself fails; not if a peer cannot run the network.
+pub fn bench_native(project: &Project, config: &BenchConfig, network: Option<&str>) -> Result<()> {
+    let folder = project.target.join("bench");
+    let (models, build) = (folder.join("models"), folder.join("native"));
+    export_models(project, &models, network)?;
+    let mut cargo = project.cargo();
+    cargo.args(["build", "--release", "--locked", "--manifest-path", NATIVE_MANIFEST, "--target-dir"]);
+    run_shown(cargo.arg(&build), LONG)?;
+    let mut bench = project.command(build.join("release/bench-native"));
+    bench.arg("--models").arg(&models);
+    if let Some(library) = onnxruntime_library(project) {
+        bench.arg("--onnxruntime").arg(library);
+    }
+    // rten starts these threads as well as those that it is given.
+    bench.env("RTEN_NUM_THREADS", "1");
+    config.append_to(&mut bench)?;
+    run_shown(&mut bench, LONG)
+}
+
+/// The shared library in the Python package, if it is installed.
+fn onnxruntime_library(project: &Project) -> Option<PathBuf> {
+    let entries =
+        |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let pythons = entries(project.venv().join("lib"));
+    pythons.flat_map(|python| entries(python.join("site-packages/onnxruntime/capi"))).find(|path| {
+        // Beside it lies libonnxruntime_providers_shared.
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime."))
+    })
 }
 
 /// A training step on our operations and on stock candle's, in turns.
