@@ -1,6 +1,6 @@
 //! Command line: one subcommand a purpose.
 
-use crate::bench::{BenchConfig, bench_page, bench_train};
+use crate::bench::{BenchConfig, bench_native, bench_page, bench_train};
 use crate::project::Project;
 use crate::say::say;
 use crate::server::Server;
@@ -83,6 +83,8 @@ struct BenchArgs {
 enum BenchTarget {
     /// The engine in a headless browser, on a 256-pixel network with random weights.
     Page(BenchArguments),
+    /// The engine beside onnxruntime, tract and rten on this machine, on a 256-pixel network with random weights.
+    Native(NativeArguments),
     /// A training step beside stock candle.
     Train(BenchArguments),
 }
@@ -95,6 +97,15 @@ struct BenchArguments {
     /// Measured runs of each side.
     #[arg(long)]
     runs: Option<u32>,
+}
+
+#[derive(Args)]
+struct NativeArguments {
+    #[command(flatten)]
+    bench: BenchArguments,
+    /// Preset of the network.
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
 }
 
 impl BenchArguments {
@@ -136,6 +147,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(args) => return steps::run(&project, &args.only, args.keep_going.into()),
         Command::Bench(BenchArgs { what }) => match what {
             BenchTarget::Page(args) => bench_page(&project, &args.config())?,
+            BenchTarget::Native(args) => {
+                bench_native(&project, &args.bench.config(), args.network.as_deref())?;
+            }
             BenchTarget::Train(args) => bench_train(&project, &args.config())?,
         },
     }

@@ -3,6 +3,7 @@
 //! All steps build into one target folder, native code with the release profile and the page with its own
 //! profile: what one has built, the next one takes.
 
+use crate::bench::NATIVE_MANIFEST;
 use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use crate::say::say;
@@ -108,7 +109,9 @@ fn cargo(project: &Project, arguments: &[&[&str]]) -> Result<()> {
 }
 
 fn format(project: &Project) -> Result<()> {
-    cargo(project, &[&["fmt", "--all", "--check"]])
+    cargo(project, &[&["fmt", "--all", "--check"]])?;
+    // Outside the workspace.
+    cargo(project, &[&["fmt", "--manifest-path", NATIVE_MANIFEST, "--check"]])
 }
 
 fn clippy(project: &Project) -> Result<()> {

@@ -3,6 +3,9 @@
 //! Field numbers are those of `onnx.proto3` of IR version 8. Fields that would have to be understood
 //! to run a model rightly, but are not (subgraphs, sparse tensors, functions), are kept as raw bytes,
 //! so that their presence can be refused.
+//!
+//! Lists that `onnx.proto` does not call packed are written one by one, as onnx's own Python does: not every reader knows
+//! them packed. Both are read.
 
 use prost::Message;
 
@@ -121,10 +124,10 @@ pub struct AttributeProto {
     #[prost(bytes = "vec", tag = "6")]
     pub g: Vec<u8>,
     /// Value of a list of floats.
-    #[prost(float, repeated, tag = "7")]
+    #[prost(float, repeated, packed = "false", tag = "7")]
     pub floats: Vec<f32>,
     /// Value of a list of integers.
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     /// Value of a list of strings.
     #[prost(bytes = "vec", repeated, tag = "9")]
@@ -156,7 +159,7 @@ pub const ATTRIBUTE_STRINGS: i32 = 8;
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
     /// Extent of each axis.
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
     /// Element type.
     #[prost(int32, tag = "2")]
@@ -253,4 +256,24 @@ pub struct StringStringEntryProto {
     /// Text.
     #[prost(string, tag = "2")]
     pub value: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_written_one_by_one_and_read_either_way() {
+        let attribute = AttributeProto { ints: vec![1, 2], ..AttributeProto::default() };
+        // Number and wire type of the field before each value.
+        assert_eq!(attribute.encode_to_vec(), [0x40, 1, 0x40, 2]);
+        for bytes in [&[0x40, 1, 0x40, 2][..], &[0x42, 2, 1, 2]] {
+            assert_eq!(AttributeProto::decode(bytes).unwrap(), attribute);
+        }
+        let tensor = TensorProto { dims: vec![3, 4], ..TensorProto::default() };
+        assert_eq!(tensor.encode_to_vec(), [0x08, 3, 0x08, 4]);
+        for bytes in [&[0x08, 3, 0x08, 4][..], &[0x0a, 2, 3, 4]] {
+            assert_eq!(TensorProto::decode(bytes).unwrap(), tensor);
+        }
+    }
 }
