@@ -4,6 +4,9 @@ use crate::process::{LONG, QUICK, run_captured, run_shown};
 use crate::project::Project;
 use anyhow::{Context, Result};
 
+/// The package; outside the workspace.
+pub const MANIFEST: &str = "engine/fuzz/Cargo.toml";
+
 const TARGETS: [&str; 2] = ["onnx", "plan"];
 /// Tried files of each target; the seed makes a run repeatable.
 const LIMITS: [&str; 7] = [
@@ -34,7 +37,8 @@ pub fn smoke(project: &Project) -> Result<()> {
         "build",
         "--release",
         "--manifest-path",
-        "engine/fuzz/Cargo.toml",
+        MANIFEST,
+        "--locked",
         "--target",
         host,
         "--target-dir",

@@ -111,7 +111,10 @@ fn cargo(project: &Project, arguments: &[&[&str]]) -> Result<()> {
 fn format(project: &Project) -> Result<()> {
     cargo(project, &[&["fmt", "--all", "--check"]])?;
     // Outside the workspace.
-    cargo(project, &[&["fmt", "--manifest-path", NATIVE_MANIFEST, "--check"]])
+    for manifest in [NATIVE_MANIFEST, fuzz::MANIFEST] {
+        cargo(project, &[&["fmt", "--manifest-path", manifest, "--check"]])?;
+    }
+    Ok(())
 }
 
 fn clippy(project: &Project) -> Result<()> {
