@@ -216,7 +216,8 @@ fn upright(picture: RgbImage, orientation: Orientation) -> Frame {
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<Frame, Error> {
-    let corrupt = |detail: String| Error::Corrupt { format: "JPEG", detail };
+    // Some of the decoder's messages end with a line break.
+    let corrupt = |detail: String| Error::Corrupt { format: "JPEG", detail: detail.trim_end().to_owned() };
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         // The SIMD paths exist on some targets only; another crate may have switched them on.

@@ -5,6 +5,7 @@ use engine::runtime::cpu::int8::{
     Add, Conv, Depthwise, Finish, GlobalAverage, Level, Parameters, Quantise, Requantise, reference,
 };
 use engine::runtime::plan::{Geometry, SLACK};
+use std::cell::Cell;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -175,6 +176,65 @@ fn depthwise_convolutions_equal_the_reference() {
             conv(finish).run(&case.map, Some(&added), &mut out, &mut Vec::new());
             assert_eq!(out, wanted_sum, "with a sum, {what}");
         }
+    }
+}
+
+#[test]
+fn wide_maps_are_done_in_strips() {
+    let mut random = Random(5);
+    let geometry = |width: usize, stride: usize| Geometry {
+        input: [4, width],
+        output: [4, width].map(|extent| extent.div_ceil(stride)),
+        kernel: [3, 3],
+        strides: [stride; 2],
+        pads: [1, 1],
+    };
+    // Windows of 27 bytes, which are put together, and rows of depthwise taps; both for many strips.
+    for (channels, cout, is_depthwise, geometry) in [
+        (3, 9, false, geometry(3001, 2)),
+        (70, 70, true, geometry(701, 1)),
+        (3, 3, true, geometry(20_011, 2)),
+    ] {
+        let mut case = Case::new(&mut random, [channels, cout], is_depthwise, 127);
+        case.geometry = geometry;
+        let cin = if is_depthwise { 1 } else { channels };
+        case.weight = (0..9 * cin * cout).map(|_| random.weight()).collect();
+        case.map = random.map(geometry.input[0] * geometry.input[1] * channels, 127);
+        let sums = reference::conv_sums(&case.layer(), if is_depthwise { channels } else { 1 }, &case.map);
+        let wanted = reference::requantised(&sums, &case.requantise);
+        for level in Level::available() {
+            let (layer, finish) = (case.layer(), Finish::Bytes(case.requantise.clone()));
+            let mut out = vec![0; sums.len()];
+            if is_depthwise {
+                Depthwise::new(&layer, finish, level).run(&case.map, None, &mut out, &mut Vec::new());
+            } else {
+                Conv::new(&layer, finish, level).run(&case.map, None, &mut out, &mut Vec::new());
+            }
+            assert!(out == wanted, "{}", case.describe(level));
+        }
+    }
+}
+
+#[test]
+fn the_clock_chooses_where_only_it_can_tell() {
+    for taken in [[2.0, 10.0], [10.0, 2.0]] {
+        // Looked at before and behind a stretch of each rival in turn.
+        let (calls, time) = (Cell::new(0), Cell::new(0.0));
+        let clock = || {
+            let call = calls.replace(calls.get() + 1);
+            if call % 2 == 1 {
+                time.set(time.get() + taken[call / 2 % 2]);
+            }
+            time.get()
+        };
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        let wanted = if taken[0] < taken[1] { Level::RelaxedPairs } else { Level::RelaxedDot };
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "relaxed-simd")))]
+        let wanted = Level::best();
+        assert_eq!(Level::fastest(&clock), wanted);
+    }
+    for clock in [0.0, f64::NAN] {
+        assert_eq!(Level::fastest(&|| clock), Level::best(), "a clock that always says {clock}");
     }
 }
 

@@ -27,7 +27,7 @@ impl Build {
 /// WebAssembly SIMD.
 pub const SIMD128: Build =
     Build { name: "simd128", flags: "-C target-feature=+simd128 -C llvm-args=-disable-lsr" };
-/// With byte products, in Chrome 114, Firefox 145 and newer ones.
+/// With byte products, which not every browser has.
 pub const RELAXED: Build =
     Build { name: "relaxed", flags: "-C target-feature=+simd128,+relaxed-simd -C llvm-args=-disable-lsr" };
 

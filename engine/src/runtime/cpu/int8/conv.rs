@@ -23,6 +23,18 @@ pub enum Finish {
     Floats(Vec<f32>),
 }
 
+impl Finish {
+    /// What a sum is multiplied by, of whole panels.
+    pub(super) fn factors(&self, panel: usize) -> Vec<f32> {
+        let mut factors = match self {
+            Finish::Bytes(requantise) | Finish::Added(requantise, _) => requantise.multipliers.clone(),
+            Finish::Floats(factors) => factors.clone(),
+        };
+        factors.resize(factors.len().next_multiple_of(panel), 0.0);
+        factors
+    }
+}
+
 /// A layer as the file has it.
 pub struct Layer<'a> {
     /// `[C_out, C_in, KH, KW]`
@@ -35,6 +47,18 @@ pub struct Layer<'a> {
     pub geometry: Geometry,
     /// What the input's bytes stand for.
     pub x: Parameters,
+}
+
+impl Layer<'_> {
+    /// The bias with what the input's zero point adds to a sum taken off, of whole panels.
+    pub(super) fn centred_bias(&self, panel: usize) -> Vec<i32> {
+        let weights = self.weight.chunks_exact(self.weight.len() / self.bias.len());
+        let sums = weights.map(|weights| weights.iter().map(|&w| i32::from(w)).sum::<i32>());
+        let mut bias: Vec<i32> =
+            self.bias.iter().zip(sums).map(|(bias, sum)| bias - self.x.zero_point * sum).collect();
+        bias.resize(bias.len().next_multiple_of(panel), 0);
+        bias
+    }
 }
 
 /// A quantised dense convolution.
@@ -65,21 +89,10 @@ impl Conv {
         let level = level.exact_for(layer.x.high);
         let cout = layer.bias.len();
         let per_output = layer.weight.len() / cout;
-        let panel = panel_of(level);
-        let mut bias: Vec<i32> = layer.bias.to_vec();
-        for (bias, weights) in bias.iter_mut().zip(layer.weight.chunks_exact(per_output)) {
-            *bias -= layer.x.zero_point * weights.iter().map(|&w| i32::from(w)).sum::<i32>();
-        }
-        let whole = cout.next_multiple_of(panel);
-        bias.resize(whole, 0);
-        let mut factors = match &finish {
-            Finish::Bytes(requantise) | Finish::Added(requantise, _) => requantise.multipliers.clone(),
-            Finish::Floats(factors) => factors.clone(),
-        };
-        factors.resize(whole, 0.0);
+        let panel = level.panel();
         let window_rows = window_rows(layer);
         let groups = (per_output / window_rows).div_ceil(GROUP);
-        let mut weights = packed(layer, window_rows, panel, is_wide(level));
+        let mut weights = packed(layer, window_rows, level);
         let extras = match has_short_step(level) {
             true => take_extras(&mut weights, panel, window_rows, groups),
             false => Extras::default(),
@@ -90,8 +103,8 @@ impl Conv {
             window_rows,
             groups,
             extras,
-            bias,
-            factors,
+            bias: layer.centred_bias(panel),
+            factors: finish.factors(panel),
             finish,
             geometry: layer.geometry,
             channels: layer.channels,
@@ -158,7 +171,7 @@ impl Conv {
         };
         let is_gathered = self.window_rows < geometry.kernel[0];
         if is_gathered {
-            scratch.resize(scratch.len() + geometry.output[1] * self.window_bytes() + SLACK, 0);
+            scratch.resize(scratch.len() + self.strip() * self.window_bytes() + SLACK, 0);
         }
         let (padding, strip) = scratch.split_at_mut(padded.unwrap_or(0));
         let x = if padded.is_some() { padding } else { x };
@@ -179,11 +192,16 @@ impl Conv {
             return self.run_level(rows, target);
         }
         for row in 0..size[0] {
-            // SAFETY: the assertion above, and the strip's length.
-            unsafe { self.gather(x.as_ptr().add(row * down), line, pixel, strip) };
-            let pixel = self.window_bytes();
-            let rows = Rows { x: strip.as_ptr(), line: 0, pixel, down: 0, size: [1, size[1]] };
-            self.run_level(rows, target.behind(row * size[1] * self.cout));
+            for first in (0..size[1]).step_by(self.strip()) {
+                let columns = self.strip().min(size[1] - first);
+                // SAFETY: the assertion above, and the strip's length.
+                unsafe {
+                    self.gather(x.as_ptr().add(row * down + first * pixel), [line, pixel], columns, strip)
+                };
+                let (x, pixel) = (strip.as_ptr(), self.window_bytes());
+                let rows = Rows { x, line: 0, pixel, down: 0, size: [1, columns] };
+                self.run_level(rows, target.behind((row * size[1] + first) * self.cout));
+            }
         }
     }
 
@@ -197,16 +215,21 @@ impl Conv {
         self.groups * GROUP
     }
 
-    /// Puts the rows of each window of a row of results together.
+    /// Windows that are put together at once: as many as stay in the first cache, whatever the width of the map.
+    fn strip(&self) -> usize {
+        (STRIP_BYTES / self.window_bytes()).clamp(1, self.geometry.output[1])
+    }
+
+    /// Puts the rows of each of `columns` neighbouring windows together.
     ///
     /// # Safety
     /// The windows can be read, each row filled up to a multiple of [`COPIED`] bytes.
-    unsafe fn gather(&self, x: *const u8, line: usize, pixel: usize, strip: &mut [u8]) {
+    unsafe fn gather(&self, x: *const u8, [line, pixel]: [usize; 2], columns: usize, strip: &mut [u8]) {
         let [kh, kw] = self.geometry.kernel;
         let row = kw * self.channels;
-        assert!(self.geometry.output[1] * self.window_bytes() + COPIED <= strip.len());
+        assert!(columns * self.window_bytes() + COPIED <= strip.len());
         let (mut window, mut gathered) = (x, strip.as_mut_ptr());
-        for _ in 0..self.geometry.output[1] {
+        for _ in 0..columns {
             let (mut from, mut to) = (window, gathered);
             for _ in 0..kh {
                 for at in (0..row).step_by(COPIED) {
@@ -225,6 +248,9 @@ impl Conv {
     }
 }
 
+/// Bytes of windows that were put together.
+const STRIP_BYTES: usize = 16 << 10;
+
 /// Bytes that are copied at once.
 const COPIED: usize = 16;
 
@@ -235,16 +261,6 @@ fn window_rows(layer: &Layer) -> usize {
     let row = kw * layer.channels;
     let (apart, together) = (kh * row.div_ceil(GROUP), (kh * row).div_ceil(GROUP));
     if together * 8 <= apart * 7 { 1 } else { kh }
-}
-
-fn panel_of(level: Level) -> usize {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx2Wide => 16,
-        #[cfg(target_arch = "x86_64")]
-        Level::Vnni => 32,
-        _ => 8,
-    }
 }
 
 fn is_wide(level: Level) -> bool {
@@ -326,7 +342,8 @@ fn take_extras(packed: &mut [i8], panel: usize, rows: usize, groups: usize) -> E
 
 /// The weights in the order in which a kernel reads them: windows in the order of rows, columns and channels, cut into
 /// `rows` parts.
-fn packed(layer: &Layer, rows: usize, panel: usize, wide: bool) -> Vec<i8> {
+fn packed(layer: &Layer, rows: usize, level: Level) -> Vec<i8> {
+    let panel = level.panel();
     let ([kh, kw], channels, cout) = (layer.geometry.kernel, layer.channels, layer.bias.len());
     let (taps, window) = (kh * kw, kh * kw * channels);
     let row = window / rows;
@@ -359,7 +376,7 @@ fn packed(layer: &Layer, rows: usize, panel: usize, wide: bool) -> Vec<i8> {
             }
         }
     }
-    if wide {
+    if is_wide(level) {
         // The upper byte of each 16-bit integer.
         packed = packed.iter().flat_map(|&weight| [weight, weight >> 7]).collect();
     }

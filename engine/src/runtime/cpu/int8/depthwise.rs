@@ -49,20 +49,10 @@ impl Depthwise {
         let level = level.exact_for(layer.x.high);
         let [kh, kw] = layer.geometry.kernel;
         let channels = layer.channels;
-        let whole = channels.next_multiple_of(block_of(level));
         let (weights, ends) = packed(layer, level);
-        let mut bias: Vec<i32> = layer.bias.to_vec();
-        for (bias, weights) in bias.iter_mut().zip(layer.weight.chunks_exact(kh * kw)) {
-            *bias -= layer.x.zero_point * weights.iter().map(|&w| i32::from(w)).sum::<i32>();
-        }
-        bias.resize(whole, 0);
-        let mut factors = match &finish {
-            Finish::Bytes(requantise) | Finish::Added(requantise, _) => requantise.multipliers.clone(),
-            Finish::Floats(factors) => factors.clone(),
-        };
-        factors.resize(whole, 0.0);
+        let (bias, factors) = (layer.centred_bias(level.panel()), finish.factors(level.panel()));
         let (geometry, zero_point) = (layer.geometry, layer.x.zero_point as u8);
-        let slots = Slots::new(&geometry, channels, block_of(level));
+        let slots = Slots::new(&geometry, channels, level.panel());
         let tap = |row: usize, pair: usize| row % kh * slots.row + pair * (2 / slots.step) * slots.bytes;
         let taps = (0..2 * kh).flat_map(|row| (0..kw.div_ceil(2)).map(move |pair| tap(row, pair))).collect();
         Depthwise { level, weights, ends, bias, factors, finish, geometry, channels, zero_point, slots, taps }
@@ -94,7 +84,7 @@ impl Depthwise {
 
 /// The weights of blocks of channels, pair by pair of taps, and behind which pairs the sums leave 16 bits.
 fn packed(layer: &Layer, level: Level) -> (Vec<i8>, Vec<bool>) {
-    let (channels, block, [kh, kw]) = (layer.channels, block_of(level), layer.geometry.kernel);
+    let (channels, block, [kh, kw]) = (layer.channels, level.panel(), layer.geometry.kernel);
     // Each row of taps is filled up to pairs.
     let row = kw.next_multiple_of(2);
     let taps = kh * row;
@@ -133,16 +123,6 @@ fn packed(layer: &Layer, level: Level) -> (Vec<i8>, Vec<bool>) {
     (weights, ends)
 }
 
-fn block_of(level: Level) -> usize {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx2Wide => 16,
-        #[cfg(target_arch = "x86_64")]
-        Level::Vnni => 32,
-        _ => 8,
-    }
-}
-
 /// The sums of few products have 16 bits.
 fn is_short(level: Level) -> bool {
     match level {
@@ -179,7 +159,7 @@ impl Slots {
             Slots { strip, step, count, bytes, row: blocks * count * bytes }
         };
         let mut slots = of_strip(geometry.output[1]);
-        while slots.strip > TILE && kh * slots.row > MAX_ROWS_BYTES {
+        while slots.strip > 1 && kh * slots.row > MAX_ROWS_BYTES {
             slots = of_strip(slots.strip.div_ceil(2));
         }
         slots

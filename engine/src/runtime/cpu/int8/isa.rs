@@ -159,6 +159,17 @@ impl Level {
         }
     }
 
+    /// Outputs, or channels of a depthwise layer, that are summed at once: two vectors of 32-bit sums.
+    pub(super) fn panel(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx2Wide => 16,
+            #[cfg(target_arch = "x86_64")]
+            Level::Vnni => 32,
+            _ => 8,
+        }
+    }
+
     /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
