@@ -147,7 +147,10 @@ impl Checkpoint {
 }
 
 /// Sets each of `variables` to its one of `tensors`.
-fn set_all(variables: &HashMap<String, Var>, tensors: &HashMap<String, Tensor>) -> Result<()> {
+///
+/// # Errors
+/// A [`TensorsError`] if one is missing, left over or of another shape; then nothing is set.
+pub fn set_all(variables: &HashMap<String, Var>, tensors: &HashMap<String, Tensor>) -> Result<()> {
     let mut names: Vec<&String> = variables.keys().collect();
     names.sort(); // so that the same error comes first each time
     for name in names {

@@ -1,5 +1,6 @@
 //! Attention as nodes: Reshape, Transpose, Mul, MatMul, Add, Softmax.
 
+use super::names;
 use super::onnx::{GraphWriter, Value, int, ints};
 use crate::models::Attention;
 use crate::ops::Partition;
@@ -104,7 +105,7 @@ impl Cut {
             }
             transpose(writer, &x, &order, part("channels"))
         };
-        writer.reshape(&joined, vec![1, heads * depth, h, w], part("map"))
+        writer.reshape(&joined, vec![1, heads * depth, h, w], names::attention(name))
     }
 }
 

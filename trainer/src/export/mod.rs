@@ -2,10 +2,17 @@
 
 mod attention;
 mod bundle;
+pub mod names;
 mod onnx;
 mod quantise;
 mod ranges;
+mod scheme;
 
 pub use bundle::{BundleSource, write_bundle};
-pub use onnx::{Metadata, onnx_bytes};
-pub use quantise::{ActivationBits, quantise};
+pub use onnx::{Metadata, onnx_bytes, onnx_model};
+pub use quantise::{layer_inputs, points, quantise, quantised};
+pub use ranges::{Range, observe};
+pub use scheme::{
+    ActivationBits, LayerScheme, MAX_BIAS, MIN_SCALE, Parameters, Scheme, WeightBits, covering_scale,
+    nearest_scale,
+};

@@ -3,7 +3,10 @@
 //! Operator set 13, static shapes, every value listed in `value_info` and every convolution with a
 //! bias: wonnx needs the shapes and gets 3x3 convolutions without bias wrong.
 
-use crate::models::{Attention, ConvKind, ConvNorm, Executor, Linear, Model, Norm, PointConv};
+use super::names::{self, Names};
+use crate::models::{
+    Attention, ConvKind, ConvNorm, Executor, Folded, FoldedLayer, Linear, Model, Norm, PointConv,
+};
 use crate::ops::{Activation, Window};
 use candle_core::{Result, Tensor};
 use engine::runtime::proto::{
@@ -12,7 +15,7 @@ use engine::runtime::proto::{
     TypeProto, ValueInfoProto,
 };
 use prost::Message;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 13;
@@ -26,7 +29,20 @@ pub type Metadata = Vec<(String, String)>;
 /// # Errors
 /// None but candle's own.
 pub fn onnx_bytes(network: &Model, image_size: usize, metadata: Metadata) -> Result<Vec<u8>> {
-    let mut writer = GraphWriter::default();
+    Ok(onnx_model(network, &Folded::of(network)?, image_size, metadata)?.encode_to_vec())
+}
+
+/// The same as a message, with the weights of `folded` in the layers of `network`.
+///
+/// # Errors
+/// If `folded` lacks a layer.
+pub fn onnx_model(
+    network: &Model,
+    folded: &Folded,
+    image_size: usize,
+    metadata: Metadata,
+) -> Result<ModelProto> {
+    let mut writer = GraphWriter::of(folded);
     let image = Value { name: "image".into(), shape: vec![1, 3, image_size, image_size] };
     let logit = network.run(&mut writer, &image)?;
     let mut graph = writer.graph;
@@ -48,15 +64,14 @@ pub fn onnx_bytes(network: &Model, image_size: usize, metadata: Metadata) -> Res
         metadata_props: metadata.into_iter().map(entry).collect(),
         ..ModelProto::default()
     };
-    Ok(model.encode_to_vec())
+    Ok(model)
 }
 
 /// Executor that writes a node where [`crate::models::Compute`] would compute.
-#[derive(Default)]
-pub(super) struct GraphWriter {
+pub(super) struct GraphWriter<'a> {
+    folded: &'a Folded,
     graph: GraphProto,
-    /// How often each name of a node was asked for: layers may be walked more than once.
-    uses: HashMap<String, usize>,
+    names: Names,
     constants: HashSet<String>,
 }
 
@@ -67,7 +82,12 @@ pub(super) struct Value {
     pub(super) shape: Vec<usize>,
 }
 
-impl GraphWriter {
+impl<'a> GraphWriter<'a> {
+    fn of(folded: &'a Folded) -> Self {
+        let (graph, names, constants) = Default::default();
+        GraphWriter { folded, graph, names, constants }
+    }
+
     /// Appends a node and lists its output. A second node of a name gets ".2" behind it.
     pub(super) fn push(
         &mut self,
@@ -77,9 +97,7 @@ impl GraphWriter {
         name: String,
         shape: Vec<usize>,
     ) -> Value {
-        let uses = self.uses.entry(name.clone()).or_default();
-        *uses += 1;
-        let name = if *uses > 1 { format!("{name}.{uses}") } else { name };
+        let name = self.names.next(name);
         self.graph.value_info.push(value_info(&name, &shape));
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
@@ -124,16 +142,11 @@ impl GraphWriter {
         self.push("Reshape", &[&x.name, &constant], Vec::new(), name, shape)
     }
 
-    /// A convolution of a map by the constants called `weight` and `bias`.
-    fn convolution(
-        &mut self,
-        name: &str,
-        (weight, bias): (Tensor, Tensor),
-        geometry: &Geometry,
-        x: &Value,
-    ) -> Result<Value> {
-        let weight = self.constant(format!("{name}.weight"), &weight)?;
-        let bias = self.constant(format!("{name}.bias"), &bias)?;
+    /// The convolution of a map by the layer called `name`.
+    fn convolution(&mut self, name: &str, geometry: &Geometry, x: &Value) -> Result<Value> {
+        let FoldedLayer { weight, bias, .. } = self.folded.layer(name)?;
+        let weight = self.constant(names::weight(name), weight)?;
+        let bias = self.constant(names::bias(name), bias)?;
         let Geometry { kind, channels, window } = *geometry;
         let group = if kind == ConvKind::Depthwise { channels } else { 1 };
         let [[top, bottom], [left, right]] = [x.shape[2], x.shape[3]].map(|extent| window.pads(extent));
@@ -161,16 +174,16 @@ struct Geometry {
     window: Window,
 }
 
-impl Executor for GraphWriter {
+impl Executor for GraphWriter<'_> {
     type Value = Value;
 
     fn conv_norm(&mut self, layer: &ConvNorm, x: &Value) -> Result<Value> {
         let geometry = Geometry { kind: layer.kind, channels: layer.channels_out(), window: layer.window };
-        let y = self.convolution(&layer.name, layer.folded()?, &geometry, x)?;
+        let y = self.convolution(&layer.name, &geometry, x)?;
         match layer.activation {
             Activation::Identity => Ok(y),
             Activation::Relu => {
-                Ok(self.push("Relu", &[&y.name], Vec::new(), format!("{}.relu", layer.name), y.shape))
+                Ok(self.push("Relu", &[&y.name], Vec::new(), names::relu(&layer.name), y.shape))
             }
             Activation::Silu => self.silu(&y),
             Activation::Relu6 => {
@@ -178,60 +191,59 @@ impl Executor for GraphWriter {
                 let low = self.constant(format!("{}.low", layer.name), &bound(0.0)?)?;
                 let high = self.constant(format!("{}.high", layer.name), &bound(6.0)?)?;
                 let inputs = [&y.name[..], &low, &high];
-                Ok(self.push("Clip", &inputs, Vec::new(), format!("{}.relu6", layer.name), y.shape))
+                Ok(self.push("Clip", &inputs, Vec::new(), names::relu6(&layer.name), y.shape))
             }
         }
     }
 
     fn add(&mut self, a: &Value, b: &Value) -> Result<Value> {
-        Ok(self.push("Add", &[&a.name, &b.name], Vec::new(), format!("{}.add", a.name), a.shape.clone()))
+        Ok(self.push("Add", &[&a.name, &b.name], Vec::new(), names::sum(&a.name), a.shape.clone()))
     }
 
     fn point_conv(&mut self, layer: &PointConv, x: &Value) -> Result<Value> {
         let geometry =
             Geometry { kind: ConvKind::Dense, channels: layer.channels_out(), window: Window::same(1, 1) };
-        self.convolution(&layer.name, layer.folded()?, &geometry, x)
+        self.convolution(&layer.name, &geometry, x)
     }
 
     fn silu(&mut self, x: &Value) -> Result<Value> {
         let factor = self.sigmoid(x)?;
-        let name = format!("{}.silu", x.name);
+        let name = names::silu(&x.name);
         Ok(self.push("Mul", &[&x.name, &factor.name], Vec::new(), name, x.shape.clone()))
     }
 
     fn sigmoid(&mut self, x: &Value) -> Result<Value> {
-        let name = format!("{}.sigmoid", x.name);
+        let name = names::sigmoid(&x.name);
         Ok(self.push("Sigmoid", &[&x.name], Vec::new(), name, x.shape.clone()))
     }
 
     fn gate(&mut self, x: &Value, factor: &Value) -> Result<Value> {
-        let name = format!("{}.gate", x.name);
+        let name = names::gate(&x.name);
         Ok(self.push("Mul", &[&x.name, &factor.name], Vec::new(), name, x.shape.clone()))
     }
 
     fn global_average_pool(&mut self, x: &Value) -> Result<Value> {
         let shape = vec![1, x.shape[1], 1, 1];
-        let name = format!("{}.mean", x.name);
+        let name = names::mean(&x.name);
         Ok(self.push("GlobalAveragePool", &[&x.name], Vec::new(), name, shape))
     }
 
     fn linear(&mut self, layer: &Linear, x: &Value) -> Result<Value> {
         let flat = vec![1, x.shape[1]];
         let flat = self.push("Flatten", &[&x.name], vec![int("axis", 1)], "flatten".into(), flat);
-        let cout = layer.weight.dims()[0];
+        let FoldedLayer { weight, bias, .. } = self.folded.layer(&layer.name)?;
+        let cout = bias.elem_count();
         // Transposed here: wonnx refuses `transB`.
-        let weight = self.constant(format!("{}.weight", layer.name), &layer.weight.t()?)?;
-        let bias = self.constant(format!("{}.bias", layer.name), &layer.bias)?;
+        let weight = self.constant(names::weight(&layer.name), &weight.t()?)?;
+        let bias = self.constant(names::bias(&layer.name), bias)?;
         Ok(self.push("Gemm", &[&flat.name, &weight, &bias], Vec::new(), layer.name.clone(), vec![1, cout]))
     }
 
     /// A depthwise convolution of single positions: what follows it may be padded, so it folds into nothing.
     fn norm(&mut self, layer: &Norm, x: &Value) -> Result<Value> {
-        let (scale, shift) = layer.scale_and_shift()?;
-        let channels = scale.elem_count();
-        let weight = scale.reshape((channels, 1, 1, 1))?;
-        let geometry = Geometry { kind: ConvKind::Depthwise, channels, window: Window::same(1, 1) };
-        self.convolution(&layer.name, (weight, shift), &geometry, x)
+        let geometry =
+            Geometry { kind: ConvKind::Depthwise, channels: x.shape[1], window: Window::same(1, 1) };
+        self.convolution(&layer.name, &geometry, x)
     }
 
     fn attention(&mut self, layer: &Attention, maps: [&Value; 3]) -> Result<Value> {
@@ -243,7 +255,7 @@ impl Executor for GraphWriter {
         let mut shape = first.shape.clone();
         shape[1] = maps.iter().map(|map| map.shape[1]).sum();
         let inputs: Vec<&str> = maps.iter().map(|map| &map.name[..]).collect();
-        Ok(self.push("Concat", &inputs, vec![int("axis", 1)], "concat".into(), shape))
+        Ok(self.push("Concat", &inputs, vec![int("axis", 1)], names::concatenation(), shape))
     }
 }
 

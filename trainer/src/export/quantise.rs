@@ -1,44 +1,25 @@
-//! FP32 ONNX -> INT8 ONNX by observed ranges (post-training quantisation), in QDQ form.
+//! FP32 ONNX -> INT8 ONNX in QDQ form, by a [`Scheme`] that was learned, or one of observed ranges (post-training
+//! quantisation).
 //!
-//! The scheme of docs/numerics.md: weights of convolutions and fully connected layers in signed bytes with a scale for
-//! each output, activations in unsigned bytes with one scale, biases in units of the sums. Values between layers get a
-//! pair of `QuantizeLinear` and `DequantizeLinear`; with seven bits a `Clip` stands before it, which every runtime
-//! honours. The ranges are observed by running the FP32 file in the engine with these values as outputs.
+//! The scheme of docs/numerics.md: weights of convolutions and fully connected layers in signed bytes or half bytes with
+//! a scale for each output, activations in unsigned bytes with one scale, biases in units of the sums. Values between
+//! layers get a pair of `QuantizeLinear` and `DequantizeLinear`; with seven bits a `Clip` stands before it, which every
+//! runtime honours. Transposed convolutions compute in floats and keep only their weights as integers.
 
+use super::names;
 use super::ranges::{Range, observe};
+use super::scheme::{ActivationBits, LayerScheme, MIN_SCALE, Parameters, Scheme, WeightBits, bias_integer};
 use anyhow::{Context, Result, bail, ensure};
 use engine::Tensor;
 use engine::runtime::proto::{
-    ATTRIBUTE_INT, AttributeProto, FLOAT, GraphProto, INT8, INT32, ModelProto, NodeProto, TensorProto, UINT8,
+    AttributeProto, FLOAT, GraphProto, INT4, INT8, INT32, ModelProto, NodeProto, TensorProto, UINT8,
 };
 use prost::Message;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Largest magnitude of a weight.
-const MAX_WEIGHT: f32 = 127.0;
-/// Smallest scale: of a value that is always 0.
-const MIN_SCALE: f32 = 1e-8;
-
-/// How many bits an activation has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ActivationBits {
-    /// 0 to 127, by a `Clip`: exact on every machine.
-    #[value(name = "7")]
-    Seven,
-    /// 0 to 255: the form that onnxruntime fuses.
-    #[value(name = "8")]
-    Eight,
-}
-
-impl ActivationBits {
-    /// The largest byte.
-    fn steps(self) -> f32 {
-        match self {
-            ActivationBits::Seven => 127.0,
-            ActivationBits::Eight => 255.0,
-        }
-    }
-}
+/// The first operator set whose `DequantizeLinear` takes four-bit integers, and the file format that it came with.
+const OPSET_OF_FOUR_BITS: i64 = 21;
+const IR_VERSION_OF_FOUR_BITS: i64 = 10;
 
 /// The INT8 form of the FP32 file `onnx`, with ranges observed on `calibration` inputs.
 ///
@@ -46,35 +27,67 @@ impl ActivationBits {
 /// If there are no inputs, the engine refuses the file, or it is not one of ours.
 pub fn quantise(onnx: &[u8], calibration: &[Tensor], bits: ActivationBits) -> Result<Vec<u8>> {
     ensure!(!calibration.is_empty(), "no pictures to observe ranges on");
-    let mut model = ModelProto::decode(onnx).context("the FP32 file")?;
+    let model = ModelProto::decode(onnx).context("the FP32 file")?;
+    let graph = model.graph.as_ref().context("the FP32 file holds no graph")?;
+    let layers = eight_bit_layers(graph)?;
+    let ranges = observe(&model, &points(graph, &layers), calibration)?;
+    let parameters = |(name, range): (&String, &Range)| (name.clone(), Parameters::of(*range, bits));
+    let points = ranges.iter().map(parameters).collect();
+    let scheme = Scheme { activation_bits: bits, points, layers };
+    Ok(quantised(model, &scheme)?.encode_to_vec())
+}
+
+/// The form of the FP32 file `model` that `scheme` describes.
+///
+/// # Errors
+/// If the file is not one of ours, or the scheme one of another network.
+pub fn quantised(mut model: ModelProto, scheme: &Scheme) -> Result<ModelProto> {
     let graph = model.graph.take().context("the FP32 file holds no graph")?;
-    let points = points(&graph);
-    let ranges = observe(&ModelProto { graph: Some(graph.clone()), ..model.clone() }, &points, calibration)?;
-    let parameters =
-        ranges.iter().map(|(name, range)| (name.clone(), Parameters::of(*range, bits))).collect();
-    model.graph = Some(Writer::new(&graph, parameters, bits).write()?);
-    Ok(model.encode_to_vec())
+    model.graph = Some(Writer::new(&graph, scheme).write()?);
+    if scheme.layers.values().any(|layer| layer.bits == WeightBits::Four) {
+        model.ir_version = IR_VERSION_OF_FOUR_BITS;
+        model.opset_import.iter_mut().for_each(|set| set.version = OPSET_OF_FOUR_BITS);
+    }
+    Ok(model)
 }
 
-/// Scale and zero point of an activation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Parameters {
-    scale: f32,
-    zero_point: u8,
+/// The name of the layer that `node` computes; none if it has no weights.
+pub fn layer_of(node: &NodeProto) -> Option<&str> {
+    let is_layer = matches!(node.op_type.as_str(), "Conv" | "ConvTranspose" | "Gemm");
+    node.input.get(1).filter(|_| is_layer)?.strip_suffix(&names::weight(""))
 }
 
-impl Parameters {
-    /// Those that cover `range`, widened to hold 0, which padding needs exactly.
-    fn of(range: Range, bits: ActivationBits) -> Self {
-        let (low, high) = (range.low.min(0.0), range.high.max(0.0));
-        let scale = ((high - low) / bits.steps()).max(MIN_SCALE);
-        let zero_point = (-low / scale).round().clamp(0.0, bits.steps()) as u8;
-        Parameters { scale, zero_point }
+/// The axis of the outputs in the weight of `node`.
+fn output_axis(node: &NodeProto) -> usize {
+    let is_turned = node.attribute.iter().any(|a| a.name == "transB" && a.i != 0);
+    match node.op_type.as_str() {
+        "Conv" => 0,
+        "Gemm" if is_turned => 0,
+        _ => 1,
     }
 }
 
-/// Names of the values that become bytes: what layers, additions and means read and what the latter make.
-fn points(graph: &GraphProto) -> Vec<String> {
+/// Eight bits for every layer, with scales that cover its weights.
+fn eight_bit_layers(graph: &GraphProto) -> Result<HashMap<String, LayerScheme>> {
+    let constants: HashMap<&str, &TensorProto> =
+        graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let mut layers = HashMap::new();
+    for node in &graph.node {
+        let Some(name) = layer_of(node) else { continue };
+        let weight = Floats::of(&constants, &node.input[1])?;
+        let scales = weight.covering_scales(output_axis(node), 127.0);
+        layers.insert(name.to_owned(), LayerScheme { bits: WeightBits::Eight, scales });
+    }
+    Ok(layers)
+}
+
+/// Names of the values that become bytes: what the integer layers of `layers`, additions and means read and what the
+/// latter make.
+pub fn points(graph: &GraphProto, layers: &HashMap<String, LayerScheme>) -> Vec<String> {
+    let is_integer = |node: &NodeProto| {
+        let layer = layer_of(node).and_then(|name| layers.get(name));
+        layer.is_some_and(|layer| layer.bits != WeightBits::Float)
+    };
     let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let makers: HashMap<&str, &NodeProto> = makers(graph);
     let mut points: Vec<String> = Vec::new();
@@ -85,9 +98,14 @@ fn points(graph: &GraphProto) -> Vec<String> {
     };
     for node in &graph.node {
         match node.op_type.as_str() {
-            "Conv" => add(&node.input[0]),
-            "Gemm" => add(source(&makers, &node.input[0])),
-            "Add" | "GlobalAveragePool" => {
+            "Conv" if is_integer(node) => add(&node.input[0]),
+            "Gemm" if is_integer(node) => add(source(&makers, &node.input[0])),
+            // Not what attention adds to its scores.
+            "Add" if node.input.iter().all(|input| !constants.contains(input.as_str())) => {
+                node.input.iter().for_each(|input| add(input));
+                add(&node.output[0]);
+            }
+            "GlobalAveragePool" => {
                 node.input.iter().for_each(|input| add(input));
                 add(&node.output[0]);
             }
@@ -99,6 +117,16 @@ fn points(graph: &GraphProto) -> Vec<String> {
         graph.node.iter().filter(|node| is_limit(node)).map(|node| node.input[0].as_str()).collect();
     points.retain(|point| !limited.contains(point.as_str()));
     points
+}
+
+/// The value that each layer of `graph` reads, by the layer's name.
+pub fn layer_inputs(graph: &GraphProto) -> BTreeMap<String, String> {
+    let makers = makers(graph);
+    let input = |node: &NodeProto| {
+        let layer = layer_of(node)?;
+        Some((layer.to_owned(), source(&makers, node.input.first()?).to_owned()))
+    };
+    graph.node.iter().filter_map(input).collect()
 }
 
 fn makers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
@@ -121,15 +149,16 @@ fn is_limit(node: &NodeProto) -> bool {
 struct Writer<'a> {
     old: &'a GraphProto,
     constants: HashMap<&'a str, &'a TensorProto>,
-    parameters: HashMap<String, Parameters>,
-    bits: ActivationBits,
+    scheme: &'a Scheme,
     /// What each value of the old graph is called now, where that differs.
     names: HashMap<String, String>,
     new: GraphProto,
+    /// Layers whose weights are there already.
+    written: HashSet<String>,
 }
 
 impl<'a> Writer<'a> {
-    fn new(old: &'a GraphProto, parameters: HashMap<String, Parameters>, bits: ActivationBits) -> Self {
+    fn new(old: &'a GraphProto, scheme: &'a Scheme) -> Self {
         let constants = old.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let new = GraphProto {
             name: old.name.clone(),
@@ -137,7 +166,7 @@ impl<'a> Writer<'a> {
             output: old.output.clone(),
             ..GraphProto::default()
         };
-        Writer { old, constants, parameters, bits, names: HashMap::new(), new }
+        Writer { old, constants, scheme, names: HashMap::new(), new, written: HashSet::new() }
     }
 
     fn write(mut self) -> Result<GraphProto> {
@@ -145,24 +174,19 @@ impl<'a> Writer<'a> {
         inputs.iter().for_each(|input| self.quantise(input, input));
         for node in &self.old.node {
             let mut inputs: Vec<String> = node.input.iter().map(|name| self.now(name)).collect();
-            match node.op_type.as_str() {
-                "Conv" => self.layer(node, &mut inputs, 0)?,
-                "Gemm" => {
-                    let is_turned = node.attribute.iter().any(|a| a.name == "transB" && a.i != 0);
-                    self.layer(node, &mut inputs, if is_turned { 0 } else { 1 })?;
-                }
-                _ => {}
+            if let Some(layer) = layer_of(node).and_then(|name| self.scheme.layers.get(name)) {
+                self.layer(node, layer, &mut inputs)?;
             }
             let output = &node.output[0];
             let takes_the_limit = node.op_type == "Relu"
-                && self.bits == ActivationBits::Seven
-                && self.parameters.get(output).is_some_and(|parameters| parameters.zero_point == 0);
+                && self.scheme.activation_bits == ActivationBits::Seven
+                && self.scheme.points.get(output).is_some_and(|parameters| parameters.zero_point == 0);
             if takes_the_limit {
                 // The limits of the bytes begin at 0 too.
                 self.quantise(output, &inputs[0]);
                 continue;
             }
-            self.keep_constants(node);
+            self.keep_constants(&inputs);
             self.new.node.push(NodeProto { input: inputs, ..node.clone() });
             self.quantise(output, output);
         }
@@ -174,17 +198,11 @@ impl<'a> Writer<'a> {
         self.names.get(name).cloned().unwrap_or_else(|| name.to_owned())
     }
 
-    /// Copies the constants that `node` still reads.
-    fn keep_constants(&mut self, node: &NodeProto) {
-        let quantised: &[usize] = match node.op_type.as_str() {
-            "Conv" | "Gemm" => &[1, 2],
-            _ => &[],
-        };
-        for (index, name) in node.input.iter().enumerate() {
+    /// Copies those of `inputs` that are constants still.
+    fn keep_constants(&mut self, inputs: &[String]) {
+        for name in inputs {
             let is_new = !self.new.initializer.iter().any(|tensor| tensor.name == *name);
-            if let (Some(tensor), false, true) =
-                (self.constants.get(name.as_str()), quantised.contains(&index), is_new)
-            {
+            if let (Some(tensor), true) = (self.constants.get(name.as_str()), is_new) {
                 self.new.initializer.push((*tensor).clone());
             }
         }
@@ -219,13 +237,14 @@ impl<'a> Writer<'a> {
 
     /// Sends the value called `point` in the old graph, now `from`, through bytes, if it is to become bytes.
     fn quantise(&mut self, point: &str, from: &str) {
-        let Some(Parameters { scale, zero_point }) = self.parameters.get(point).copied() else { return };
+        let Some(Parameters { scale, zero_point }) = self.scheme.points.get(point).copied() else { return };
+        let bits = self.scheme.activation_bits;
         let name = |what: &str| format!("{point}/{what}");
         let mut from = from.to_owned();
-        if self.bits == ActivationBits::Seven {
+        if bits == ActivationBits::Seven {
             let zero = f32::from(zero_point);
             let low = self.float(name("low"), -zero * scale);
-            let high = self.float(name("high"), (self.bits.steps() - zero) * scale);
+            let high = self.float(name("high"), (bits.steps() - zero) * scale);
             from = self.node("Clip", &[&from, &low, &high], name("clipped"), Vec::new());
         }
         let scale = self.float(name("scale"), scale);
@@ -235,53 +254,68 @@ impl<'a> Writer<'a> {
         self.names.insert(point.to_owned(), floats);
     }
 
-    /// Turns the weight and bias of `node`, whose outputs lie on `axis` of the weight, into integers.
-    fn layer(&mut self, node: &NodeProto, inputs: &mut [String], axis: usize) -> Result<()> {
-        let makers = makers(self.old);
+    /// Turns the weight of `node` into integers, and its bias if it computes in integers.
+    fn layer(&mut self, node: &NodeProto, layer: &LayerScheme, inputs: &mut [String]) -> Result<()> {
+        let Some(limit) = layer.bits.limit() else { return Ok(()) };
         let [data, weight, bias] = &node.input[..] else {
             bail!("{:?} has {} inputs, expected data, weight and bias", node.name, node.input.len())
         };
-        let x = self.parameters.get(source(&makers, data)).copied();
+        let axis = output_axis(node);
+        let scale_name = format!("{weight}/scale");
+        inputs[1] = format!("{weight}/dequantised");
+        if self.written.insert(weight.clone()) {
+            let floats = Floats::of(&self.constants, weight)?;
+            let outputs = floats.outputs(axis);
+            ensure!(
+                layer.scales.len() == outputs,
+                "the scheme has {} scales for the {outputs} outputs of {weight:?}",
+                layer.scales.len()
+            );
+            let integers = floats.integers(axis, &layer.scales, limit);
+            let (data_type, bytes) = match layer.bits {
+                WeightBits::Four => (INT4, half_bytes(&integers)),
+                _ => (INT8, integers.iter().map(|&integer| integer as u8).collect()),
+            };
+            let quantised = self.constant(format!("{weight}/integers"), data_type, &floats.dims, bytes);
+            let scales = self.constant(scale_name, FLOAT, &[outputs as i64], float_bytes(&layer.scales));
+            let along = vec![axis_attribute(axis)];
+            self.node("DequantizeLinear", &[&quantised, &scales], inputs[1].clone(), along);
+        }
+        if node.op_type == "ConvTranspose" {
+            return Ok(());
+        }
+        let makers = makers(self.old);
+        let x = self.scheme.points.get(source(&makers, data)).copied();
         let x = x.with_context(|| format!("the input of {:?} has no range", node.name))?;
-        let (weight, bias) = (self.floats(weight)?, self.floats(bias)?);
-        let (values, scales) = quantised_weight(&weight, axis);
-        let units: Vec<f32> = scales.iter().map(|scale| x.scale * scale).collect();
-        let integers = bias.values.iter().zip(&units).map(|(bias, unit)| {
-            (f64::from(*bias) / f64::from(*unit)).round_ties_even().clamp(-1e9, 1e9) as i32
-        });
-        let bias_bytes = integers.flat_map(i32::to_le_bytes).collect();
-        let floats =
-            |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        let count = [scales.len() as i64];
-        let name = |what: &str| format!("{}/{what}", node.name);
-        let attribute = AttributeProto {
-            name: "axis".into(),
-            i: axis as i64,
-            r#type: ATTRIBUTE_INT,
-            ..AttributeProto::default()
-        };
-
-        let quantised = self.constant(name("weight"), INT8, &weight.dims, values);
-        let scale = self.constant(name("weight_scale"), FLOAT, &count, floats(&scales));
-        inputs[1] = self.node(
-            "DequantizeLinear",
-            &[&quantised, &scale],
-            name("weight_floats"),
-            vec![attribute.clone()],
-        );
-        let quantised = self.constant(name("bias"), INT32, &count, bias_bytes);
-        let unit = self.constant(name("bias_scale"), FLOAT, &count, floats(&units));
-        let attribute = AttributeProto { i: 0, ..attribute };
-        inputs[2] = self.node("DequantizeLinear", &[&quantised, &unit], name("bias_floats"), vec![attribute]);
+        let bias = Floats::of(&self.constants, bias)?;
+        let units: Vec<f32> = layer.scales.iter().map(|scale| x.scale * scale).collect();
+        let integers = bias.values.iter().zip(&units).map(|(&bias, &unit)| bias_integer(bias, unit));
+        let bytes = integers.flat_map(i32::to_le_bytes).collect();
+        let count = [units.len() as i64];
+        let name = |what: &str| format!("{}/bias{what}", node.name);
+        let quantised = self.constant(name("/integers"), INT32, &count, bytes);
+        let unit = self.constant(name("/scale"), FLOAT, &count, float_bytes(&units));
+        let along = vec![axis_attribute(0)];
+        inputs[2] = self.node("DequantizeLinear", &[&quantised, &unit], name("/dequantised"), along);
         Ok(())
     }
+}
 
-    fn floats(&self, name: &str) -> Result<Floats> {
-        let tensor = self.constants.get(name).with_context(|| format!("{name:?} is not a constant"))?;
-        ensure!(tensor.data_type == FLOAT, "{name:?} is not of floats");
-        let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        Ok(Floats { dims: tensor.dims.clone(), values: tensor.raw_data.chunks_exact(4).map(value).collect() })
-    }
+fn axis_attribute(axis: usize) -> AttributeProto {
+    super::onnx::int("axis", axis as i64)
+}
+
+fn float_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Two integers in a byte, the first one in its lower half, as ONNX packs INT4.
+fn half_bytes(integers: &[i8]) -> Vec<u8> {
+    let half = |integer: i8| integer as u8 & 0x0f;
+    integers
+        .chunks(2)
+        .map(|pair| half(pair[0]) | pair.get(1).map_or(0, |&second| half(second) << 4))
+        .collect()
 }
 
 /// A constant of floats.
@@ -290,20 +324,41 @@ struct Floats {
     values: Vec<f32>,
 }
 
-/// Signed bytes of `weight`, and the scale of each output along `axis`: its largest magnitude over 127.
-fn quantised_weight(weight: &Floats, axis: usize) -> (Vec<u8>, Vec<f32>) {
-    let outputs = weight.dims[axis] as usize;
-    let inner: usize = weight.dims[axis + 1..].iter().product::<i64>() as usize;
-    let output = |index: usize| index / inner % outputs;
-    let mut scales = vec![MIN_SCALE; outputs];
-    for (index, value) in weight.values.iter().enumerate() {
-        let scale = &mut scales[output(index)];
-        *scale = scale.max(value.abs() / MAX_WEIGHT);
+impl Floats {
+    fn of(constants: &HashMap<&str, &TensorProto>, name: &str) -> Result<Self> {
+        let tensor = constants.get(name).with_context(|| format!("{name:?} is not a constant"))?;
+        ensure!(tensor.data_type == FLOAT, "{name:?} is not of floats");
+        let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        Ok(Floats { dims: tensor.dims.clone(), values: tensor.raw_data.chunks_exact(4).map(value).collect() })
     }
-    let byte = |(index, value): (usize, &f32)| {
-        (value / scales[output(index)]).round_ties_even().clamp(-MAX_WEIGHT, MAX_WEIGHT) as i8 as u8
-    };
-    (weight.values.iter().enumerate().map(byte).collect(), scales)
+
+    fn outputs(&self, axis: usize) -> usize {
+        self.dims[axis] as usize
+    }
+
+    /// To which output along `axis` the value at `index` belongs.
+    fn output(&self, index: usize, axis: usize) -> usize {
+        let inner: i64 = self.dims[axis + 1..].iter().product();
+        index / inner as usize % self.outputs(axis)
+    }
+
+    /// The largest magnitude of each output over `limit`.
+    fn covering_scales(&self, axis: usize, limit: f32) -> Vec<f32> {
+        let mut scales = vec![MIN_SCALE; self.outputs(axis)];
+        for (index, value) in self.values.iter().enumerate() {
+            let scale = &mut scales[self.output(index, axis)];
+            *scale = scale.max(value.abs() / limit);
+        }
+        scales
+    }
+
+    /// Steps of each output's scale, at most `limit` of them.
+    fn integers(&self, axis: usize, scales: &[f32], limit: f32) -> Vec<i8> {
+        let integer = |(index, value): (usize, &f32)| {
+            (value / scales[self.output(index, axis)]).round_ties_even().clamp(-limit, limit) as i8
+        };
+        self.values.iter().enumerate().map(integer).collect()
+    }
 }
 
 #[cfg(test)]
@@ -311,23 +366,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_hold_zero_exactly() {
-        let of = |low, high, bits| Parameters::of(Range { low, high }, bits);
-        let hundredth = 1.27 / 127.0;
-        assert_eq!(of(0.5, 1.27, ActivationBits::Seven), Parameters { scale: hundredth, zero_point: 0 });
-        assert_eq!(of(-1.0, 1.0, ActivationBits::Eight).zero_point, 127);
-        assert_eq!(of(-1.27, -0.2, ActivationBits::Seven), Parameters { scale: hundredth, zero_point: 127 });
-        assert_eq!(of(0.0, 0.0, ActivationBits::Seven).scale, MIN_SCALE);
+    fn weights_have_a_scale_for_each_output() {
+        let weight = Floats { dims: vec![2, 3], values: vec![1.27, -0.01, 0.005, 0.0, 0.0, 0.0] };
+        let scales = |axis: usize| weight.covering_scales(axis, 127.0);
+        assert_eq!(scales(0), [1.27 / 127.0, MIN_SCALE]);
+        assert_eq!(weight.integers(0, &scales(0), 127.0), [127, -1, 0, 0, 0, 0]);
+        assert_eq!(scales(1).len(), 3);
+        assert_eq!(weight.integers(1, &scales(1), 127.0)[..3], [127, -127, 127]);
     }
 
     #[test]
-    fn weights_have_a_scale_for_each_output() {
-        let weight = Floats { dims: vec![2, 3], values: vec![1.27, -0.01, 0.005, 0.0, 0.0, 0.0] };
-        let (bytes, scales) = quantised_weight(&weight, 0);
-        assert_eq!(bytes, [127, 255, 0, 0, 0, 0]);
-        assert_eq!(scales, [1.27 / 127.0, MIN_SCALE]);
-        let (bytes, scales) = quantised_weight(&weight, 1);
-        assert_eq!((bytes.len(), scales.len()), (6, 3));
-        assert_eq!(bytes[..3], [127, 129, 127]);
+    fn half_bytes_begin_with_the_lower_half() {
+        assert_eq!(half_bytes(&[1, -1, 7]), [0xf1, 0x07]);
     }
 }

@@ -20,10 +20,10 @@ pub struct Range {
 
 impl Range {
     /// Contains nothing.
-    const EMPTY: Range = Range { low: f32::INFINITY, high: f32::NEG_INFINITY };
+    pub const EMPTY: Range = Range { low: f32::INFINITY, high: f32::NEG_INFINITY };
 
     /// The smallest range that also holds `values`.
-    fn with(self, values: &[f32]) -> Self {
+    pub fn with(self, values: &[f32]) -> Self {
         let add =
             |range: Range, &value: &f32| Range { low: range.low.min(value), high: range.high.max(value) };
         values.iter().fold(self, add)

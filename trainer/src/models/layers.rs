@@ -13,7 +13,7 @@ use candle_core::{Result, Tensor, Var, bail};
 use candle_nn::{Init, VarBuilder};
 
 /// Share of the new batch in the running moments (PyTorch's and timm's default).
-const MOMENTUM: f64 = 0.1;
+pub const MOMENTUM: f64 = 0.1;
 /// Added to a variance before its root (PyTorch's and timm's default).
 pub const EPSILON: f64 = 1e-5;
 
@@ -176,28 +176,37 @@ impl ConvNorm {
         Ok((weight, bias))
     }
 
-    fn convolve(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, h, w, n) = x.dims4()?;
-        let window = self.window;
-        match self.kind {
-            ConvKind::Depthwise => depthwise_conv(x, &self.weight, window),
-            ConvKind::Transposed => transposed_conv(x, &self.weight),
-            ConvKind::Dense => {
-                let columns = if window.kernel == 1 && window.stride == 1 {
-                    x.contiguous()?.reshape((x.dim(0)?, ()))?
-                } else {
-                    im2col(x, window)?
-                };
-                let weight = self.weight.reshape((self.channels_out(), ()))?;
-                weight.matmul(&columns)?.reshape((self.channels_out(), window.output(h), window.output(w), n))
-            }
-        }
-    }
-
     fn normalise(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let (gamma, beta) = self.affine()?;
         let norm = [&gamma, &beta, &self.running_mean, &self.running_variance];
         normalise(x, norm, (self.epsilon, self.activation), mode)
+    }
+}
+
+/// The convolution `[C_out, OH, OW, N]` of `x` `[C_in, H, W, N]` by `weight`, in the shape that [`ConvNorm::weight`] has
+/// for `kind`.
+///
+/// # Errors
+/// If the shapes do not fit.
+pub fn convolve(x: &Tensor, weight: &Tensor, kind: ConvKind, window: Window) -> Result<Tensor> {
+    let (_, h, w, n) = x.dims4()?;
+    match kind {
+        ConvKind::Depthwise => depthwise_conv(x, weight, window),
+        ConvKind::Transposed => transposed_conv(x, weight),
+        ConvKind::Dense => {
+            let columns = if window.kernel == 1 && window.stride == 1 {
+                x.contiguous()?.reshape((x.dim(0)?, ()))?
+            } else {
+                im2col(x, window)?
+            };
+            let cout = weight.dim(0)?;
+            weight.reshape((cout, ()))?.matmul(&columns)?.reshape((
+                cout,
+                window.output(h),
+                window.output(w),
+                n,
+            ))
+        }
     }
 }
 
@@ -357,7 +366,7 @@ impl Executor for Compute {
     type Value = Tensor;
 
     fn conv_norm(&mut self, layer: &ConvNorm, x: &Tensor) -> Result<Tensor> {
-        layer.normalise(&layer.convolve(x)?, self.mode)
+        layer.normalise(&convolve(x, &layer.weight, layer.kind, layer.window)?, self.mode)
     }
 
     fn add(&mut self, a: &Tensor, b: &Tensor) -> Result<Tensor> {

@@ -17,14 +17,16 @@ mod efficientnet_v2;
 mod genconvit;
 mod model;
 mod tap;
+mod folded;
 mod weights;
 
 pub use attention::Attention;
 pub use auxiliary::Auxiliary;
 pub use efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
+pub use folded::{Folded, FoldedLayer};
 pub use gaussian::{Gaussian, Noise, NoiseSeed};
 pub use genconvit::{Config as GenConViTConfig, GenConViT, Stage as GenConViTStage};
-pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, Mode};
+pub use layers::{Compute, ConvKind, ConvNorm, Executor, Linear, MOMENTUM, Mode, convolve};
 pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
 pub use model::{Lesson, Model};
 pub use norm::Norm;
