@@ -232,11 +232,16 @@ impl Conv {
         for _ in 0..columns {
             let (mut from, mut to) = (window, gathered);
             for _ in 0..kh {
-                for at in (0..row).step_by(COPIED) {
+                let mut at = 0;
+                loop {
                     // SAFETY: what is copied beyond the row is overwritten by the next one, or lies within the slack.
                     unsafe {
                         let bytes = from.add(at).cast::<[u8; COPIED]>().read_unaligned();
                         to.add(at).cast::<[u8; COPIED]>().write_unaligned(bytes);
+                    }
+                    at = at.wrapping_add(COPIED);
+                    if at >= row {
+                        break;
                     }
                 }
                 from = from.wrapping_add(line);

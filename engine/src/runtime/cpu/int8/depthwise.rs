@@ -6,7 +6,8 @@
 use super::add::Adding;
 use super::conv::{Finish, Layer, MAX_SHORT};
 use super::isa::{Isa, Level, dispatch};
-use super::tile::{Rounding, ToBytes, ToSum, Write, for_each_row};
+use super::tile::for_each_row;
+use super::write::{Rounding, ToBytes, ToSum, Write};
 use crate::runtime::plan::Geometry;
 use std::ops::Range;
 

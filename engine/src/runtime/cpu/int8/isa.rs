@@ -50,6 +50,8 @@ pub trait Isa {
     unsafe fn finish(sums: [Self::Ints; MAX_PARTS]) -> [Self::Ints; 2];
     /// `LANES` numbers.
     unsafe fn load_ints(from: *const i32) -> Self::Ints;
+    /// Writes `LANES` numbers.
+    unsafe fn store_ints(values: Self::Ints, to: *mut i32);
     /// `2 * LANES` sums of few products each.
     type Shorts: Copy;
     /// [`Isa::Shorts`] have 16 bits, which a caller must not exceed.

@@ -20,6 +20,7 @@ mod scalar;
 mod tile;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
+mod write;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -48,6 +48,11 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn store_ints(values: Self::Ints, to: *mut i32) {
+        unsafe { to.cast::<Self::Ints>().write_unaligned(values) };
+    }
+
+    #[inline(always)]
     unsafe fn shorts() -> [Self::Ints; 2] {
         [[0; LANES]; 2]
     }

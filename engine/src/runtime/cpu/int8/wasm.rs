@@ -19,6 +19,11 @@ macro_rules! common {
         }
 
         #[inline(always)]
+        unsafe fn store_ints(values: v128, to: *mut i32) {
+            unsafe { v128_store(to.cast(), values) };
+        }
+
+        #[inline(always)]
         unsafe fn load_floats(from: *const f32) -> v128 {
             unsafe { v128_load(from.cast()) }
         }
@@ -214,7 +219,7 @@ pub struct RelaxedDot;
 
 #[cfg(target_feature = "relaxed-simd")]
 impl Isa for RelaxedDot {
-    const ROWS: usize = 4;
+    const ROWS: usize = 6;
     const CHUNK: usize = 1;
     relaxed!();
 

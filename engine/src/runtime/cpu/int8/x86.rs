@@ -17,6 +17,11 @@ macro_rules! common {
         }
 
         #[inline(always)]
+        unsafe fn store_ints(values: __m256i, to: *mut i32) {
+            unsafe { _mm256_storeu_si256(to.cast(), values) };
+        }
+
+        #[inline(always)]
         unsafe fn load_floats(from: *const f32) -> __m256 {
             unsafe { _mm256_loadu_ps(from) }
         }
@@ -291,6 +296,11 @@ impl Isa for Vnni {
     #[inline(always)]
     unsafe fn widen(sums: [__m512i; 2], shorts: [__m512i; 2]) -> [__m512i; 2] {
         unsafe { [_mm512_add_epi32(sums[0], shorts[0]), _mm512_add_epi32(sums[1], shorts[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ints(values: __m512i, to: *mut i32) {
+        unsafe { _mm512_storeu_si512(to.cast(), values) };
     }
 
     #[inline(always)]
