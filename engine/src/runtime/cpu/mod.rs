@@ -9,6 +9,7 @@ pub mod clamp;
 pub mod conv_transpose;
 pub mod copy;
 pub mod functions;
+pub mod grouped_conv;
 // Vectors of a machine, and pointers for them: the one place with unsafe code.
 #[allow(unsafe_code)]
 pub mod int8;

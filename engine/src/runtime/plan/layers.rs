@@ -9,6 +9,7 @@ use crate::runtime::cpu::clamp::Clamp;
 use crate::runtime::cpu::conv::Conv;
 use crate::runtime::cpu::conv_transpose::ConvTranspose;
 use crate::runtime::cpu::depthwise::Depthwise;
+use crate::runtime::cpu::grouped_conv::GroupedConv;
 use crate::runtime::cpu::matrix::{Linear, PackedMatrix};
 use crate::runtime::error::ModelError;
 use crate::runtime::graph::{ConvAttributes, Node};
@@ -79,7 +80,8 @@ impl Lowering<'_> {
                 let weights = &values[group * width * per_output..][..width * per_output];
                 Conv::new(weights, cin, bias[group * width..][..width].to_vec(), geometry, tail.clamp)
             };
-            Kernel::GroupedConv((0..conv.group).map(part).collect())
+            let images = self.shape(node.output)[0];
+            Kernel::GroupedConv(GroupedConv::new((0..conv.group).map(part).collect(), images))
         } else {
             Kernel::Conv(Conv::new(values, channels, bias, geometry, tail.clamp))
         };

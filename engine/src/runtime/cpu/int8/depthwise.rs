@@ -65,6 +65,11 @@ impl Depthwise {
         pairs.saturating_mul(4).saturating_mul(channels.next_multiple_of(MAX_BLOCK))
     }
 
+    /// Bytes that a run needs.
+    pub fn scratch_bytes(&self) -> usize {
+        self.geometry.kernel[0].saturating_mul(self.slots.row)
+    }
+
     /// `out` `[N, OH, OW, C]` of `x` `[N, H, W, C]` with [`crate::runtime::plan::SLACK`] readable bytes behind it; `added` is what
     /// [`Finish::Added`] adds.
     ///
