@@ -47,6 +47,11 @@ impl Conv {
         self.geometry.output[0] * self.geometry.output[1] * self.bias.len()
     }
 
+    /// Elements of its packed weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.matrix.elements() + self.bias.len()
+    }
+
     /// Elements that a run needs.
     pub fn scratch_elements(&self) -> usize {
         tile_elements(self.matrix.k())

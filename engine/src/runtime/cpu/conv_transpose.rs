@@ -36,6 +36,11 @@ impl ConvTranspose {
         self.geometry.output[0] * self.geometry.output[1] * self.matrix.k()
     }
 
+    /// Elements of its packed weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.matrix.elements() + self.bias.len()
+    }
+
     /// Elements that a run needs.
     pub fn scratch_elements(&self) -> usize {
         Self::window_elements(&self.geometry, self.bias.len()).saturating_add(tile_elements(self.matrix.k()))

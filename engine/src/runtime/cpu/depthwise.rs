@@ -32,6 +32,11 @@ impl Depthwise {
         self.geometry.input[0] * self.geometry.input[1] * self.bias.len()
     }
 
+    /// Elements of its weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.weight.len() + self.bias.len()
+    }
+
     /// Taps of a window.
     pub fn taps(&self) -> usize {
         self.geometry.kernel[0] * self.geometry.kernel[1]

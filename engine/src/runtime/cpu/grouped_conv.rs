@@ -29,6 +29,11 @@ impl GroupedConv {
         GroupedConv { groups, columns, elements }
     }
 
+    /// Elements of its packed weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.groups.iter().map(Conv::weight_elements).sum()
+    }
+
     /// Elements that a run needs.
     pub fn scratch_elements(&self) -> usize {
         self.elements[0] + self.elements[1] + self.groups[0].scratch_elements()

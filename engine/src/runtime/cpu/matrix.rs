@@ -57,6 +57,11 @@ impl PackedMatrix {
         PackedMatrix { k, m, panels }
     }
 
+    /// Elements as they are packed.
+    pub fn elements(&self) -> usize {
+        self.panels.len()
+    }
+
     /// The packed values.
     pub fn panels(&self) -> Panels<'_> {
         Panels { k: self.k, m: self.m, values: &self.panels }
@@ -162,6 +167,11 @@ impl Linear {
     /// The layer `x * matrix + bias`.
     pub fn new(matrix: PackedMatrix, bias: Vec<f32>) -> Self {
         Linear { matrix, bias }
+    }
+
+    /// Elements of its packed weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.matrix.elements() + self.bias.len()
     }
 
     /// Elements that a run needs.

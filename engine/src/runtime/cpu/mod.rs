@@ -19,4 +19,5 @@ pub mod resize;
 pub mod matrix;
 pub mod conv;
 pub mod depthwise;
+pub mod peak;
 pub mod pool;

@@ -12,9 +12,11 @@ mod lower;
 mod quantised;
 mod rows;
 mod scratch;
+mod traffic;
 
 pub use kernel::{Kernel, Operand, Written};
 pub use scratch::{Scratch, ScratchSize};
+pub use traffic::Arithmetic;
 
 use super::constant::Kind;
 use super::cpu::int8::Level;

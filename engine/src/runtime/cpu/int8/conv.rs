@@ -119,6 +119,11 @@ impl Conv {
         groups.saturating_mul(GROUP * 2).saturating_mul(cout.next_multiple_of(MAX_PANEL))
     }
 
+    /// Bytes of its packed weights, biases and factors.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.len() + 4 * (self.bias.len() + self.factors.len())
+    }
+
     /// Bytes that a run needs.
     pub fn scratch_bytes(&self) -> usize {
         let padded = padded_size(&self.geometry).map_or(0, |size| padded_bytes(size, self.channels));

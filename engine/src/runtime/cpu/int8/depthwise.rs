@@ -65,6 +65,11 @@ impl Depthwise {
         pairs.saturating_mul(4).saturating_mul(channels.next_multiple_of(MAX_BLOCK))
     }
 
+    /// Bytes of its packed weights, biases and factors.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.len() + 4 * (self.bias.len() + self.factors.len())
+    }
+
     /// Bytes that a run needs.
     pub fn scratch_bytes(&self) -> usize {
         self.geometry.kernel[0].saturating_mul(self.slots.row)

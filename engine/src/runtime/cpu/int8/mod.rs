@@ -13,6 +13,7 @@ mod choice;
 pub mod conv;
 pub mod depthwise;
 pub mod isa;
+mod peak;
 pub mod pool;
 pub mod quantise;
 pub mod reference;
