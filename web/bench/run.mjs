@@ -1,13 +1,15 @@
-// Times the engine beside onnxruntime-web in headless Chromium:
+// Times the engine beside onnxruntime-web and LiteRT.js in headless Chromium, and measures its memory:
 //
-//     node web/bench/run.mjs --models FOLDER --engine FOLDER [--runs N] [--json FILE]
+//     node web/bench/run.mjs --models FOLDER --memory FOLDER --engine FOLDER [--title TEXT] [--runs N] [--json FILE]
 //
-// The folder of models holds float.onnx, int8.onnx (seven-bit activations) and int8-fused.onnx (eight bits, the form that
-// onnxruntime fuses), each with one input [1, C, H, W] and one output. The folder of the engine holds simd128/ and
-// relaxed/, each with bench.js and bench_bg.wasm. `cargo xtask bench page` makes all of it and calls this.
+// The folder of models holds one network as float.onnx, int8.onnx (seven-bit activations), int8-fused.onnx (eight bits, the
+// form that onnxruntime fuses), float.tflite and int8.tflite, each with one input, [1, C, H, W] or [1, H, W, C], and one
+// output. That of memory holds the networks that are to be in one page together, as NAME.onnx. The folder of the engine
+// holds simd128/ and relaxed/, each with bench.js and bench_bg.wasm. `cargo xtask bench page` makes all of it and calls
+// this.
 
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
@@ -23,11 +25,13 @@ const { values } = parseArgs({
     json: { type: 'string' },
     engine: { type: 'string' },
     models: { type: 'string' },
+    memory: { type: 'string' },
+    title: { type: 'string', default: 'a network' },
   },
 });
 const runs = Number(values.runs);
-if (!values.engine || !values.models || !Number.isInteger(runs) || runs < 1) {
-  console.error('usage: node web/bench/run.mjs --models FOLDER --engine FOLDER [--runs N] [--json FILE]');
+if (!values.engine || !values.models || !values.memory || !Number.isInteger(runs) || runs < 1) {
+  console.error('usage: node web/bench/run.mjs --models FOLDER --memory FOLDER --engine FOLDER [--title TEXT] [--runs N] [--json FILE]');
   process.exit(2);
 }
 
@@ -44,6 +48,21 @@ const browser = await chromium.launch({
   ],
 });
 try {
+  // The page's own clock is coarse where it is not isolated; one run takes many of its ticks.
+  const result = await summarise(await inPage((config) => window.bench(config), { runs }));
+  const files = (await readdir(values.memory)).filter((name) => name.endsWith('.onnx')).sort();
+  const names = files.map((name) => name.slice(0, -'.onnx'.length));
+  result.memory = await inPage((config) => window.memory(config), { names });
+  console.log(table(result));
+  console.log(memoryTable(result.memory));
+  if (values.json) await writeFile(values.json, `${JSON.stringify(result, null, 2)}\n`);
+} finally {
+  await browser.close();
+  close();
+}
+
+/** What `work` gives in a page of its own. */
+async function inPage(work, config) {
   const page = await browser.newPage();
   page.setDefaultTimeout(0);
   const complaints = [];
@@ -52,34 +71,33 @@ try {
   await page.waitForFunction('window.ready', null, { timeout: 30_000 }).catch((error) => {
     throw new Error([error.message, ...complaints].join('\n'));
   });
-  // The page's own clock is coarse where it is not isolated; one run takes many of its ticks.
-  const result = await summarise(await page.evaluate((config) => window.bench(config), { runs }));
-  console.log(table(result));
-  if (values.json) await writeFile(values.json, `${JSON.stringify(result, null, 2)}\n`);
-} finally {
-  await browser.close();
-  close();
+  const result = await page.evaluate(work, config);
+  await page.close();
+  return result;
 }
 
 /** Figures of the whole from the times of its runs. */
 async function summarise({ columns, peer_version, user_agent, ...rest }) {
+  const litert = JSON.parse(await readFile(here('../node_modules/@litertjs/core/package.json')));
   const models = {};
-  for (const name of ['float', 'int8', 'int8-fused']) {
-    const content = await readFile(path.join(values.models, `${name}.onnx`));
+  for (const name of new Set(columns.map((column) => column.file))) {
+    const content = await readFile(path.join(values.models, name));
     models[name] = { bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
   }
   const peer = columns.find((column) => column.name === 'onnxruntime-web float');
-  const peer_ms = figuresOf(peer.times).median_ms;
+  const peers = figuresOf(peer.times);
   return {
+    title: values.title,
     models,
     runs,
     threads: 1,
     columns: columns.map(({ times, ...column }) => {
       const figures = figuresOf(times);
-      return { ...column, ...figures, times_faster: peer_ms / figures.median_ms, times_ms: times };
+      const times_faster = peers.median_ms / figures.median_ms;
+      return { ...column, ...figures, times_faster, times_faster_by_min: peers.min_ms / figures.min_ms, times_ms: times };
     }),
     ...rest,
-    versions: { 'onnxruntime-web': peer_version, node: process.version, browser: user_agent },
+    versions: { 'onnxruntime-web': peer_version, 'LiteRT.js': litert.version, node: process.version, browser: user_agent },
     machine: { processor: os.cpus()[0]?.model ?? 'unknown', cores: os.cpus().length },
   };
 }
@@ -96,22 +114,31 @@ function figuresOf(times) {
   };
 }
 
-function table({ columns, versions, machine }) {
+function table({ title, columns, failures, versions, machine }) {
   const row = (name, cells) => name.padEnd(24) + cells.map((cell) => cell.padStart(11)).join('');
   const ms = (value) => (value === null ? '' : value.toFixed(1));
   const cells = (column) => [
     ...[column.median_ms, column.min_ms, column.p90_ms].map(ms),
     `${(column.spread * 100).toFixed(0)} %`,
-    column.times_faster.toFixed(2),
+    ...[column.times_faster, column.times_faster_by_min].map((times) => times.toFixed(2)),
     ...[column.compile_ms, column.load_ms, column.first_run_ms].map(ms),
-    column.output[0].toFixed(4),
+    Number(column.output[0].toPrecision(5)).toString(),
   ];
+  const heads = ['median ms', 'min ms', 'p90 ms', 'spread', 'x faster', 'by minima', 'compile ms', 'load ms', 'first ms', 'output'];
+  const peers = ['onnxruntime-web', 'LiteRT.js'].map((name) => `${name} ${versions[name]}`).join(', ');
   return [
-    `one thread, ${runs} runs, turn by turn, onnxruntime-web ${versions['onnxruntime-web']}, ${machine.processor}`,
-    row('', ['median ms', 'min ms', 'p90 ms', 'spread', 'x faster', 'compile ms', 'load ms', 'first ms', 'output']),
+    `${title}, one thread, ${runs} runs, turn by turn, ${peers}, ${machine.processor}`,
+    row('', heads),
     ...columns.map((column) => row(column.name, cells(column))),
+    ...failures.map(({ name, reason }) => `${name.padEnd(24)}   cannot run: ${reason}`),
     '"x faster" is against onnxruntime-web in floats; its first load compiles its runtime too',
   ].join('\n');
+}
+
+function memoryTable({ empty_bytes, networks, peak_bytes }) {
+  const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+  const loads = networks.map(({ name, loaded_bytes }) => `with ${name} ${megabytes(loaded_bytes)}`).join(', ');
+  return `memory of the engine: empty ${megabytes(empty_bytes)}, ${loads}, after one run of each ${megabytes(peak_bytes)}`;
 }
 
 /** Serves page, engine, peer and models from one origin; resolves to `{ url, close }`. */
@@ -120,6 +147,10 @@ async function serve() {
     'engine-simd128': path.join(values.engine, 'simd128'),
     'engine-relaxed': path.join(values.engine, 'relaxed'),
     models: values.models,
+    memory: values.memory,
+    litert: here('../node_modules/@litertjs/core/dist'),
+    'litert-wasm': here('../node_modules/@litertjs/core/wasm'),
+    'litert-utils': here('../node_modules/@litertjs/wasm-utils/dist'),
     peer: here('../node_modules/onnxruntime-web/dist'),
     bench: here('.'),
   };

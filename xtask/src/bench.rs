@@ -7,6 +7,17 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Networks that the page will hold together.
+const CASCADE: [&str; 3] = ["mobilenetv4-conv-small", "efficientnetv2-lite", "genconvit"];
+
+/// Which network is timed.
+pub struct NetworkConfig {
+    /// Preset.
+    pub network: String,
+    /// Width and height of the picture.
+    pub image_size: u32,
+}
+
 /// Choices of a benchmark.
 pub struct BenchConfig {
     /// Where the results also go.
@@ -28,54 +39,69 @@ impl BenchConfig {
     }
 }
 
-/// Exports a 256-pixel network in floats and integers, builds the benchmark page's engines, and runs them in headless
-/// Chromium.
+/// Exports a network in floats and integers, builds the benchmark page's engines, and runs them in headless Chromium beside
+/// onnxruntime-web and LiteRT.js; then measures the engine's memory with all networks of the cascade.
 ///
 /// # Errors
 /// If a build or the benchmark itself fails.
-pub fn bench_page(project: &Project, config: &BenchConfig) -> Result<()> {
+pub fn bench_page(project: &Project, config: &BenchConfig, network: &NetworkConfig) -> Result<()> {
     let folder = project.target.join("bench");
-    let (models, engines) = (folder.join("models"), folder.join("page"));
-    export_models(project, &models, None)?;
+    let [models, memory, engines] = ["models", "memory", "page"].map(|name| folder.join(name));
+    crate::artifacts::build_program(project)?;
+    for (name, arguments) in ONNX_FORMS.into_iter().chain(TFLITE_FORMS) {
+        export(project, network, arguments, &models.join(name))?;
+    }
+    for name in CASCADE {
+        let other = NetworkConfig { network: name.into(), image_size: network.image_size };
+        export(project, &other, &["--int8"], &memory.join(name).with_extension("onnx"))?;
+    }
     for build in [&wasm::SIMD128, &wasm::RELAXED] {
         wasm::build_engine(project, build, "bench", "bench", &engines.join(build.name))?;
     }
     let mut node = project.command("node");
-    node.arg("web/bench/run.mjs").arg("--models").arg(&models).arg("--engine").arg(&engines);
+    node.arg("web/bench/run.mjs").arg("--models").arg(&models).arg("--memory").arg(&memory);
+    node.arg("--engine").arg(&engines);
+    node.arg("--title").arg(format!("{} at {} px", network.network, network.image_size));
     node.env("AWARE_CHROMIUM", browser::chromium(project)?);
     config.append_to(&mut node)?;
     run_shown(&mut node, LONG)
 }
 
-/// Builds `aware` and exports a 256-pixel network with random weights into `models`: in floats, in integers with seven-bit
-/// activations, and with eight bits, the form that onnxruntime fuses.
-fn export_models(project: &Project, models: &Path, network: Option<&str>) -> Result<()> {
-    crate::artifacts::build_program(project)?;
-    let forms: [(&str, &[&str]); 3] =
-        [("float", &[]), ("int8", &["--int8"]), ("int8-fused", &["--int8", "--activation-bits", "8"])];
-    for (name, arguments) in forms {
-        let mut export = project.command(project.aware());
-        export.args(["export", "--image-size", "256"]).args(arguments);
-        if let Some(network) = network {
-            export.args(["--network", network]);
-        }
-        run_shown(export.arg("--output").arg(models.join(format!("{name}.onnx"))), LONG)?;
-    }
-    Ok(())
+/// A name of a file, and how the network in it is exported.
+type Form = (&'static str, &'static [&'static str]);
+
+/// In floats, in integers with seven-bit activations, and with eight bits, the form that onnxruntime fuses.
+const ONNX_FORMS: [Form; 3] = [
+    ("float.onnx", &[]),
+    ("int8.onnx", &["--int8"]),
+    ("int8-fused.onnx", &["--int8", "--activation-bits", "8"]),
+];
+
+/// For LiteRT.
+const TFLITE_FORMS: [Form; 2] =
+    [("float.tflite", &["--format", "tflite"]), ("int8.tflite", &["--format", "tflite", "--int8"])];
+
+/// Writes a network with random weights to `file`.
+fn export(project: &Project, network: &NetworkConfig, arguments: &[&str], file: &Path) -> Result<()> {
+    let mut export = project.command(project.aware());
+    export.args(["export", "--network", &network.network, "--image-size", &network.image_size.to_string()]);
+    run_shown(export.args(arguments).arg("--output").arg(file), LONG)
 }
 
 /// The package that times the engine beside other runtimes; outside the workspace.
 pub const NATIVE_MANIFEST: &str = "engine/bench/Cargo.toml";
 
-/// Exports a 256-pixel network, `network` or the default one, and times the engine beside onnxruntime, tract and rten on
-/// it.
+/// Exports a network and times the engine beside onnxruntime, tract and rten on it.
 ///
 /// # Errors
 /// If a build or the benchmark itself fails; not if a peer cannot run the network.
-pub fn bench_native(project: &Project, config: &BenchConfig, network: Option<&str>) -> Result<()> {
+pub fn bench_native(project: &Project, config: &BenchConfig, network: &NetworkConfig) -> Result<()> {
     let folder = project.target.join("bench");
     let (models, build) = (folder.join("models"), folder.join("native"));
-    export_models(project, &models, network)?;
+    crate::artifacts::build_program(project)?;
+    for (name, arguments) in ONNX_FORMS {
+        export(project, network, arguments, &models.join(name))?;
+    }
     let mut cargo = project.cargo();
     cargo.args(["build", "--release", "--locked", "--manifest-path", NATIVE_MANIFEST, "--target-dir"]);
     run_shown(cargo.arg(&build), LONG)?;

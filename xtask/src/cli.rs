@@ -1,6 +1,6 @@
 //! Command line: one subcommand a purpose.
 
-use crate::bench::{BenchConfig, bench_native, bench_page, bench_train};
+use crate::bench::{BenchConfig, NetworkConfig, bench_native, bench_page, bench_train};
 use crate::project::Project;
 use crate::say::say;
 use crate::server::Server;
@@ -81,10 +81,10 @@ struct BenchArgs {
 
 #[derive(Subcommand)]
 enum BenchTarget {
-    /// The engine in a headless browser, on a 256-pixel network with random weights.
-    Page(BenchArguments),
-    /// The engine beside onnxruntime, tract and rten on this machine, on a 256-pixel network with random weights.
-    Native(NativeArguments),
+    /// The engine beside onnxruntime-web and LiteRT.js in a headless browser, on a network with random weights.
+    Page(NetworkArguments),
+    /// The engine beside onnxruntime, tract and rten on this machine, on a network with random weights.
+    Native(NetworkArguments),
     /// A training step beside stock candle.
     Train(BenchArguments),
 }
@@ -100,12 +100,22 @@ struct BenchArguments {
 }
 
 #[derive(Args)]
-struct NativeArguments {
+struct NetworkArguments {
     #[command(flatten)]
     bench: BenchArguments,
     /// Preset of the network.
-    #[arg(long, value_name = "NAME")]
-    network: Option<String>,
+    #[arg(long, value_name = "NAME", default_value = "mobilenetv4-conv-small")]
+    network: String,
+    /// Width and height of the picture.
+    #[arg(long, value_name = "PIXELS", default_value_t = 256)]
+    image_size: u32,
+}
+
+impl NetworkArguments {
+    fn configs(self) -> (BenchConfig, NetworkConfig) {
+        let network = NetworkConfig { network: self.network, image_size: self.image_size };
+        (self.bench.config(), network)
+    }
 }
 
 impl BenchArguments {
@@ -146,9 +156,13 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(args) if args.list => steps::list(),
         Command::Test(args) => return steps::run(&project, &args.only, args.keep_going.into()),
         Command::Bench(BenchArgs { what }) => match what {
-            BenchTarget::Page(args) => bench_page(&project, &args.config())?,
+            BenchTarget::Page(args) => {
+                let (config, network) = args.configs();
+                bench_page(&project, &config, &network)?;
+            }
             BenchTarget::Native(args) => {
-                bench_native(&project, &args.bench.config(), args.network.as_deref())?;
+                let (config, network) = args.configs();
+                bench_native(&project, &config, &network)?;
             }
             BenchTarget::Train(args) => bench_train(&project, &args.config())?,
         },

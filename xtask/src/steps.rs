@@ -61,6 +61,11 @@ const STEPS: &[Step] = &[
         about: "checks of the networks by onnx and onnxruntime, of the engine by ONNX's own tests",
         run: onnx,
     },
+    Step {
+        name: "tflite",
+        about: "the networks as TFLite files in LiteRT, layer by layer beside the engine",
+        run: tflite,
+    },
 ];
 
 /// Prints the steps.
@@ -206,6 +211,15 @@ fn onnx(project: &Project) -> Result<()> {
     let mut run = project.cargo();
     run.args(["run", "--release", "-p", "engine", "--example", "node_tests", "--"]);
     run_shown(run.arg(tests).args(["--at-least", NODE_TESTS]), LONG)
+}
+
+fn tflite(project: &Project) -> Result<()> {
+    const ENGINE: &str = "run_onnx";
+    cargo(project, &[&["build", "--release", "-p", "engine", "--example", ENGINE]])?;
+    let mut check = python(project, "tools/check_tflite.py");
+    check.arg("--aware").arg(project.aware());
+    check.arg("--engine").arg(project.target.join("release/examples").join(ENGINE));
+    run_shown(&mut check, LONG)
 }
 
 /// How many of ONNX's own tests of operators the engine passes; the others feed or ask for what it has not.

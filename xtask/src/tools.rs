@@ -95,6 +95,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "numpy", version: Version::Exactly("2.4.6"), source: Source::Pip },
     Tool { name: "onnx", version: Version::Exactly("1.23.2"), source: Source::Pip },
     Tool { name: "onnxruntime", version: Version::Exactly("1.32.0"), source: Source::Pip },
+    Tool { name: "ai-edge-litert", version: Version::Exactly("2.3.0"), source: Source::Pip },
     Tool { name: "pillow", version: Version::Exactly("13.0.0"), source: Source::Pip },
     Tool { name: "scikit-learn", version: Version::Exactly("1.9.1"), source: Source::Pip },
 ];

@@ -1,6 +1,6 @@
 //! `aware export` and `aware profile`: networks as ONNX files, and how fast the engine runs such files.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use candle_core::Device;
 use clap::Args;
 use engine::{Preprocess, Tensor};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use trainer::checkpoint::Checkpoint;
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
-use trainer::export::{ActivationBits, onnx_bytes, quantise};
+use trainer::export::{ActivationBits, Metadata, onnx_bytes, quantise, tflite_bytes};
 use trainer::files::{read_limited, write_whole};
 use trainer::loader::{Loader, View};
 use trainer::profile::profile;
@@ -17,7 +17,8 @@ use trainer::train::{Network, select};
 pub const EXAMPLES: &str = "Examples:
   aware export --checkpoint runs/first/best.safetensors --output runs/first/stage1.onnx
   aware export --checkpoint runs/first/best.safetensors --int8 --output runs/first/stage1.int8.onnx
-  aware export --network efficientnetv2-lite --int8 --activation-bits 8 --output /tmp/timing.onnx";
+  aware export --network efficientnetv2-lite --int8 --activation-bits 8 --output /tmp/timing.onnx
+  aware export --checkpoint runs/first/best.safetensors --format tflite --int8 --output runs/first/stage1.int8.tflite";
 
 #[derive(Args)]
 pub struct ExportArgs {
@@ -33,15 +34,41 @@ pub struct ExportArgs {
     /// Integers in place of floats: bytes for weights and activations, with ranges observed on pictures.
     #[arg(long)]
     int8: bool,
-    /// Bits of an activation: 7 is exact on every machine, 8 is what onnxruntime fuses.
-    #[arg(long, value_enum, default_value = "7", requires = "int8")]
-    activation_bits: ActivationBits,
+    /// Bits of an activation: 7 is exact on every machine, 8 is what onnxruntime fuses; 7 for ONNX, 8 for TFLite, which has
+    /// no other.
+    #[arg(long, value_enum, requires = "int8")]
+    activation_bits: Option<ActivationBits>,
+    /// What the file is: ONNX, which the engine reads, or TFLite for LiteRT.
+    #[arg(long, value_enum, default_value = "onnx")]
+    format: Format,
     /// Pictures of the checkpoint's validation split to observe ranges on.
     #[arg(long, default_value_t = 128, requires = "int8")]
     pictures: usize,
     /// Where the file goes.
     #[arg(long)]
     output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Onnx,
+    Tflite,
+}
+
+impl Format {
+    /// How many bits an activation has in such a file.
+    fn activation_bits(self, wanted: Option<ActivationBits>) -> Result<ActivationBits> {
+        match (self, wanted) {
+            (Format::Onnx, wanted) => Ok(wanted.unwrap_or(ActivationBits::Seven)),
+            (Format::Tflite, wanted) => {
+                ensure!(
+                    wanted != Some(ActivationBits::Seven),
+                    "a TFLite file has activations of 8 bits, not of 7"
+                );
+                Ok(ActivationBits::Eight)
+            }
+        }
+    }
 }
 
 #[derive(Args)]
@@ -60,6 +87,7 @@ pub struct ProfileArgs {
 }
 
 pub fn run_export(args: &ExportArgs) -> Result<()> {
+    let bits = args.format.activation_bits(args.activation_bits)?;
     let (network, config, origin) = match &args.checkpoint {
         Some(path) => {
             let checkpoint = Checkpoint::read(path)?;
@@ -68,19 +96,37 @@ pub fn run_export(args: &ExportArgs) -> Result<()> {
         }
         None => (Network::new(&args.network, 0, &Device::Cpu)?, None, "random weights, for timing"),
     };
+    let name = config.as_ref().map_or(&args.network, |config| &config.network);
     let own_size = config.as_ref().map_or(256, |config| config.image_size as usize);
     let image_size = args.image_size.unwrap_or(own_size);
-    let mut onnx = onnx_bytes(&network.model, image_size, vec![("origin".into(), origin.into())])?;
+    let mut onnx = onnx_bytes(&network.model, image_size, metadata(name, origin))?;
     if args.int8 {
         let seen = match &config {
             Some(config) => calibration_inputs(config, image_size, args.pictures)?,
             None => vec![patterned_input(image_size)],
         };
-        onnx = quantise(&onnx, &seen, args.activation_bits)?;
+        onnx = quantise(&onnx, &seen, bits)?;
     }
-    write_whole(&args.output, &onnx)?;
-    println!("{} ({} bytes)", args.output.display(), onnx.len());
+    let file = match args.format {
+        Format::Onnx => onnx,
+        Format::Tflite => tflite_bytes(&onnx)?,
+    };
+    write_whole(&args.output, &file)?;
+    println!("{} ({} bytes)", args.output.display(), file.len());
     Ok(())
+}
+
+/// What a file says of itself.
+fn metadata(network: &str, origin: &str) -> Metadata {
+    let description = "Picture of a face in normalised RGB to the logit of a fake: P(fake) = sigmoid(logit)";
+    [
+        ("name", network),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("description", description),
+        ("origin", origin),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .to_vec()
 }
 
 /// Up to `count` inputs from the validation split, which neither trains nor tests.

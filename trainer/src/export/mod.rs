@@ -1,4 +1,4 @@
-//! A trained network -> an ONNX file -> a bundle.
+//! A trained network -> an ONNX file -> a bundle, or a TFLite file.
 
 mod attention;
 mod bundle;
@@ -7,6 +7,7 @@ mod onnx;
 mod quantise;
 mod ranges;
 mod scheme;
+pub mod tflite;
 
 pub use bundle::{BundleSource, write_bundle};
 pub use onnx::{Metadata, onnx_bytes, onnx_model};
@@ -16,3 +17,4 @@ pub use scheme::{
     ActivationBits, LayerScheme, MAX_BIAS, MIN_SCALE, Parameters, Scheme, WeightBits, covering_scale,
     nearest_scale,
 };
+pub use tflite::tflite_bytes;
