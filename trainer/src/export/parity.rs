@@ -45,8 +45,7 @@ impl Parity {
         Ok(Parity {
             reference: reference.name.clone(),
             pictures: count,
-            // Not `max`, which passes over NaN.
-            largest_logit_difference: pairs().map(logit).fold(0.0, |a, b| if a > b { a } else { b }),
+            largest_logit_difference: pairs().map(logit).fold(0.0, larger),
             mean_probability_difference: pairs().map(probability).sum::<f64>() / count as f64,
         })
     }
@@ -71,6 +70,11 @@ impl Parity {
         );
         Ok(())
     }
+}
+
+/// The larger of two numbers; NaN if one is, which `max` passes over.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
 }
 
 /// candle's logits of `network` for `inputs`, each `[1, 3, S, S]`.
