@@ -4,10 +4,12 @@
 
 * the shipped network passes the full checker and strict shape inference, and says what it is;
 * onnxruntime, behind preprocessing by Pillow and numpy, gives the logits of `aware detect`;
+* the golden vectors have the inputs that Pillow and numpy make of their formulas, bit for bit, and onnxruntime's logits;
 * a freshly exported network with random weights passes and runs too.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -18,6 +20,8 @@ import numpy as np
 import onnx
 import onnxruntime
 from PIL import Image
+
+import patterns
 
 OPSETS = range(11, 22)
 METADATA = {"name", "version", "licence", "network", "input", "output", "temperature"}
@@ -30,6 +34,7 @@ def main():
     manifest = json.loads((arguments.bundle / "manifest.json").read_text())
     check_shipped(arguments.bundle, manifest)
     check_logits(arguments, manifest)
+    check_golden(arguments.bundle, manifest)
     check_random(arguments.aware)
 
 
@@ -87,7 +92,7 @@ def check_logits(arguments, manifest):
         # Samples are square; these are cut, one of them enlarged.
         pictures += [odd_picture(Path(folder) / name, size) for name, size in ODD_PICTURES.items()]
         for picture, ours in zip(pictures, detect(arguments, pictures), strict=True):
-            theirs = run(session, preprocess(picture, manifest["preprocess"]))
+            theirs = run(session, preprocess(Image.open(picture).convert("RGB"), manifest["preprocess"]))
             difference = abs(ours - theirs)
             what = f"{picture.name}: logit {ours:.6f}, onnxruntime {theirs:.6f}, difference {difference:.1e}"
             require(difference <= LOGIT_TOLERANCE, what)
@@ -114,9 +119,29 @@ def detect(arguments, pictures):
     return [findings[picture]["report"]["stages"][0]["logit"] for picture in pictures]
 
 
-def preprocess(path, choices):
+def check_golden(bundle, manifest):
+    """The golden vectors, from formula to logit, by other people's code."""
+    golden = json.loads((bundle / manifest["golden"]).read_text())
+    session = open_session(bundle / manifest["stages"][0]["file"])
+    for vector in golden["vectors"]:
+        picture = Image.fromarray(patterns.picture(vector["picture"]))
+        values = preprocess(picture, manifest["preprocess"])
+        digest = hashlib.sha256(values.astype("<f4").tobytes()).hexdigest()
+        require(digest == vector["input_sha256"], f"{vector['name']}: another input, {digest}")
+        (stage,) = vector["stages"]
+        (ours,) = np.frombuffer(bytes.fromhex(stage["bits"]), ">f4")
+        require(ours == np.float32(stage["logit"]), f"{vector['name']}: {stage['bits']} is {ours}")
+        theirs = run(session, values)
+        difference = abs(float(ours) - theirs)
+        what = f"golden {vector['name']}: logit {ours:.6f}, onnxruntime {theirs:.6f}, difference {difference:.1e}"
+        require(difference <= LOGIT_TOLERANCE, what)
+        wanted = 1 / (1 + np.exp(-float(ours) / manifest["stages"][0]["temperature"]))
+        require(abs(vector["probability_fake"] - wanted) < 1e-12, f"{vector['name']}: P(fake) is not {wanted}")
+        passed(what)
+
+
+def preprocess(picture, choices):
     """[1, 3, size, size] of the middle square, independently of the engine."""
-    picture = Image.open(path).convert("RGB")
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     size, box = choices["size"], (left, top, left + side, top + side)

@@ -40,6 +40,12 @@ pub enum Error {
         /// The field and what is wrong with it.
         detail: String,
     },
+    /// The bundle's golden vectors are not ones that this engine can compute.
+    #[error("the bundle's golden vectors are not usable: {detail}")]
+    Golden {
+        /// The field and what is wrong with it.
+        detail: String,
+    },
     /// A file of the bundle is missing or is not the one that the manifest names.
     #[error("{file} is not the file that the bundle manifest describes ({detail}); fetch the bundle again")]
     ModelIntegrity {
@@ -79,6 +85,8 @@ pub enum ErrorCode {
     Corrupt,
     /// See [`Error::Manifest`].
     Manifest,
+    /// See [`Error::Golden`].
+    Golden,
     /// See [`Error::ModelIntegrity`].
     ModelIntegrity,
     /// See [`Error::Model`].
@@ -96,6 +104,7 @@ impl Error {
             Error::Unsupported { .. } => ErrorCode::Unsupported,
             Error::Corrupt { .. } => ErrorCode::Corrupt,
             Error::Manifest { .. } => ErrorCode::Manifest,
+            Error::Golden { .. } => ErrorCode::Golden,
             Error::ModelIntegrity { .. } => ErrorCode::ModelIntegrity,
             Error::Model { .. } => ErrorCode::Model,
             Error::Numeric { .. } => ErrorCode::Numeric,

@@ -5,11 +5,12 @@
 //! 1. [`frame`]: encoded bytes -> upright RGB pixels, hostile files refused before allocation;
 //! 2. [`crop`]: the square of the frame that is judged;
 //! 3. [`preprocess`]: crop -> normalised [`Tensor`] `[1, 3, S, S]`;
-//! 4. [`bundle`]: manifest and model files, every byte checked against its sha256;
+//! 4. [`manifest`] and [`bundle`]: model files and how they are read, every byte checked against its sha256;
 //! 5. [`runtime`]: ONNX graph -> plan -> CPU kernels; knows nothing of faces;
 //! 6. [`detector`]: the cascade; today one stage;
 //! 7. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
-//! 8. [`report`]: the one result that page, command line and JSON share.
+//! 8. [`report`]: the one result that page, command line and JSON share;
+//! 9. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with.
 //!
 //! The crate does no I/O and reads no clock, so the same bytes give the same verdict, bit for
 //! bit, natively and as WebAssembly.
@@ -21,17 +22,21 @@ pub mod frame;
 pub mod crop;
 pub mod preprocess;
 pub mod tensor;
+pub mod manifest;
 pub mod bundle;
 pub mod runtime;
 pub mod detector;
 pub mod verdict;
 pub mod report;
+pub mod pattern;
+pub mod golden;
 
 pub use bundle::{Bundle, Manifest};
 pub use crop::Crop;
 pub use detector::Detector;
 pub use error::{Error, ErrorCode};
 pub use frame::Frame;
+pub use golden::Golden;
 pub use preprocess::Preprocess;
 pub use report::Report;
 pub use runtime::{ModelError, Session};

@@ -1,5 +1,6 @@
 //! Command line: one subcommand a step of the story.
 
+mod bundle;
 mod classify;
 mod export;
 mod faces;
@@ -7,8 +8,10 @@ mod judge;
 mod optimize;
 mod paths;
 mod prepare;
+mod validate;
 
 use anyhow::{Context, Result};
+use bundle::{BundleArgs, run_bundle};
 use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use classify::{ClassifyArgs, run_classify};
@@ -24,7 +27,7 @@ use judge::{
 };
 use optimize::{OptimizeArgs, QuantizeArgs, run_optimize, run_quantize};
 use paths::{PathsArgs, run_paths};
-use prepare::{PrepareArgs, ValidateArgs, run_prepare, run_validate};
+use prepare::{PrepareArgs, run_prepare};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,7 +37,6 @@ use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect_face, load_detector};
 use trainer::device::{DeviceKind, explain};
-use trainer::export::{BundleSource, write_bundle};
 use trainer::faces::{FaceConfig, FaceFinder};
 use trainer::files::{read_limited, write_whole};
 use trainer::import::{Classifier, read_weights, take_weights};
@@ -42,6 +44,7 @@ use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
 use trainer::unfold::take_onnx;
+use validate::{ValidateArgs, run_validate};
 
 #[derive(Parser)]
 #[command(name = "aware", version, about = "Deepfake detection that never leaves the device")]
@@ -64,8 +67,8 @@ enum Command {
     /// Write the manifest of data sets, split without leaks.
     #[command(after_help = prepare::EXAMPLES)]
     Prepare(PrepareArgs),
-    /// Check that the pictures of a manifest are there, whole and unchanged.
-    #[command(after_help = "Examples:\n  aware validate runs/manifest.csv")]
+    /// Check that the pictures of a manifest are there, whole and unchanged; or a bundle on this machine.
+    #[command(after_help = validate::EXAMPLES)]
     Validate(ValidateArgs),
     /// Show a batch as the network will see it, as PNG: real pictures in green frames, fakes in red ones.
     #[command(
@@ -111,7 +114,8 @@ enum Command {
     /// Time an ONNX file in the engine, step by step.
     #[command(after_help = "Example:\n  aware profile models/first/stage1.onnx --runs 200")]
     Profile(ProfileArgs),
-    /// Write a finished run as a bundle that page and `detect` load.
+    /// Write a finished run, or an earlier bundle anew, as a bundle that page and `detect` load.
+    #[command(after_help = bundle::EXAMPLES)]
     Bundle(BundleArgs),
     /// Put the face of one picture on the head of another, as PNG.
     Blend(BlendArgs),
@@ -176,28 +180,6 @@ struct PreviewArgs {
 }
 
 #[derive(Args)]
-struct BundleArgs {
-    /// Folder of a finished run.
-    #[arg(long)]
-    run: PathBuf,
-    /// Name of the bundle.
-    #[arg(long)]
-    name: String,
-    /// Version of the bundle.
-    #[arg(long)]
-    version: String,
-    /// Terms of the weights.
-    #[arg(long)]
-    licence: String,
-    /// Model card in Markdown.
-    #[arg(long)]
-    card: PathBuf,
-    /// Folder of the bundle.
-    #[arg(long)]
-    output: PathBuf,
-}
-
-#[derive(Args)]
 struct BlendArgs {
     /// Picture that gives the face.
     #[arg(long)]
@@ -246,7 +228,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::ClassifyDfdc(args) => run_classify(&args)?,
         Command::Faces(args) => return run_faces(&args),
         Command::Prepare(args) => run_prepare(&args)?,
-        Command::Validate(args) => run_validate(&args)?,
+        Command::Validate(args) => return run_validate(&args),
         Command::Preview(args) => run_preview(&args)?,
         Command::Import(args) => run_import(&args)?,
         Command::Train(args) => run_train(&args)?,
@@ -308,21 +290,6 @@ fn run_preview(args: &PreviewArgs) -> Result<()> {
     let view = View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch: args.epoch };
     let sheet = contact_sheet(&loader, &config.preprocess(), view, config.batch_size)?;
     write_png(&args.output, &sheet)
-}
-
-fn run_bundle(args: &BundleArgs) -> Result<()> {
-    let source = BundleSource {
-        run: &RunFolder::new(&args.run),
-        name: &args.name,
-        version: &args.version,
-        licence: &args.licence,
-        card: &args.card,
-    };
-    let manifest = write_bundle(&source, &args.output)?;
-    for file in &manifest.files {
-        println!("{:12} {}  {}", file.bytes, file.sha256, args.output.join(&file.name).display());
-    }
-    Ok(())
 }
 
 fn run_blend(args: &BlendArgs) -> Result<()> {

@@ -164,6 +164,9 @@ mod tests {
         let mut count = 0;
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
             let config = RunConfig::read(&path)?;
             config.check().with_context(|| path.display().to_string())?;
             assert!(crate::models::Model::presets().contains(&config.network.as_str()), "{}", config.network);

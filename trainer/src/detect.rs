@@ -1,7 +1,8 @@
 //! Pictures on disk -> reports, one at a time.
 
+use crate::bundle::read_bundle;
 use crate::faces::FaceFinder;
-use crate::files::{path_bytes, read_bundle};
+use crate::files::path_bytes;
 use anyhow::Result;
 use engine::frame::MAX_FILE_BYTES;
 use engine::{Crop, Detector, Error, Frame, Label, Report};

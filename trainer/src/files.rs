@@ -1,8 +1,6 @@
 //! Reading and writing files with care: no half file under a final name, no endless or giant input.
 
 use anyhow::{Context, Result, bail, ensure};
-use engine::bundle::{self, FileEntry, MANIFEST_NAME};
-use engine::{Bundle, Manifest};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -182,39 +180,6 @@ pub fn path_bytes(path: &Path) -> Option<String> {
     let hex =
         |path: &Path| path.as_os_str().as_encoded_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     path.to_str().is_none().then(|| hex(path))
-}
-
-/// The verified bundle in `folder`.
-///
-/// # Errors
-/// If the manifest or a file it names is missing, a link, too large or altered.
-pub fn read_bundle(folder: &Path) -> Result<Bundle> {
-    let manifest = folder.join(MANIFEST_NAME);
-    let manifest = read_limited(&manifest, bundle::MAX_MANIFEST_BYTES as u64)
-        .with_context(|| format!("{} is not a bundle", folder.display()))?;
-    let manifest = Manifest::parse(&manifest).with_context(|| format!("in {}", folder.display()))?;
-    // Collected beside, since the engine's errors know no files.
-    let mut failed = None;
-    let content_of = |entry: &FileEntry| {
-        let content = read_entry(&folder.join(&entry.name), entry);
-        Ok(content.unwrap_or_else(|error| {
-            failed.get_or_insert(error);
-            Vec::new()
-        }))
-    };
-    let bundle = Bundle::new(manifest, content_of);
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    bundle.with_context(|| format!("in {}", folder.display()))
-}
-
-fn read_entry(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
-    let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    if is_link {
-        bail!("{} is a link; a bundle holds its files itself", path.display());
-    }
-    read_limited(path, entry.bytes.min(bundle::MAX_FILE_BYTES))
 }
 
 #[cfg(test)]

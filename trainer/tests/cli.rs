@@ -258,3 +258,44 @@ fn t06_cuda_that_is_not_there_is_an_error_and_never_the_processor() {
     assert!(text.contains("without CUDA") && text.contains("--device cpu"), "{text}");
     assert!(!run.exists());
 }
+
+#[test]
+fn t03_edge_pictures_get_a_verdict_or_a_code() {
+    let folder = common::folder("edge-pictures");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let plain = |value: u8, side: u32| common::png(&vec![value; (side * side * 3) as usize], side, side);
+    let mut grey = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut grey);
+    image::ImageEncoder::write_image(encoder, &[90; 64 * 48], 64, 48, image::ExtendedColorType::L8).unwrap();
+    let toy = common::toy_picture(3, 0);
+    let cases = [
+        (write("32.png", &plain(120, 32)), "none", true),
+        (write("1024.png", &plain(120, 1024)), "none", false),
+        (write("black.png", &plain(0, 256)), "none", false),
+        (write("white.png", &plain(255, 256)), "none", false),
+        // Of two axes: no channels.
+        (write("grey.png", &grey), "none", true),
+        (write("cut.png", &toy[..toy.len() - 20]), "corrupt", false),
+        (write("spoilt.png", &[&toy[..60], &[0; 40], &toy[100..]].concat()), "corrupt", false),
+        (write("empty.png", b""), "empty", false),
+        (write("numbers.npy", b"\x93NUMPY\x01\0\x76\0{'descr': '<f4'}"), "unsupported", false),
+    ];
+    let paths: Vec<&Path> = cases.iter().map(|(path, ..)| path.as_path()).collect();
+    let output = detect(&first_bundle(), &paths);
+    assert_eq!(output.status.code(), Some(3));
+    let lines = lines(&output);
+    assert_eq!(lines.len(), cases.len());
+    for (line, (path, want, is_small)) in lines.iter().zip(&cases) {
+        assert_eq!(code(line), *want, "{}", path.display());
+        if *want == "none" {
+            let probability = line["report"]["verdict"]["probability_fake"].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&probability), "{line}");
+            let notices = line["report"]["notices"].to_string();
+            assert_eq!(notices.contains("small_picture"), *is_small, "{}: {notices}", path.display());
+        }
+    }
+}

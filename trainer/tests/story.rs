@@ -8,16 +8,19 @@ use engine::Label;
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use trainer::augment::Augment;
+use trainer::bundle::Existing;
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest, write_manifest};
+use trainer::deployment::DeploymentConfig;
 use trainer::detect::{Outcome, detect, load_detector};
 use trainer::evaluate::{Reading, evaluate};
-use trainer::export::{BundleSource, write_bundle};
+use trainer::export::{BundleSource, Origin, write_bundle};
 use trainer::judge::Judge;
 use trainer::loss::LossWeights;
 use trainer::prepare::prepare;
 use trainer::tensors::TensorsError;
 use trainer::train::{RunFolder, RunMetrics, Span, Start, train};
+use trainer::validation::validate_bundle;
 
 fn toy_manifest(root: &Path) -> PathBuf {
     common::toy_set(root, 60);
@@ -75,14 +78,19 @@ fn a_toy_set_is_learned_bundled_and_judged() {
     let card = root.join("card.md");
     std::fs::write(&card, "# Toy\n").unwrap();
     let source = BundleSource {
-        run: &RunFolder::new(&run_folder),
-        name: "toy",
-        version: "0.0.1",
-        licence: "none",
-        card: &card,
+        origin: Origin::Run(&RunFolder::new(&run_folder)),
+        model: None,
+        also: &[],
+        name: Some("toy"),
+        version: Some("0.0.1"),
+        licence: Some("none"),
+        card: Some(&card),
     };
     let bundle = root.join("bundle");
-    write_bundle(&source, &bundle).unwrap();
+    let manifest = write_bundle(&source, &DeploymentConfig::default(), Existing::Refuse, &bundle).unwrap();
+    assert_eq!(manifest.training["written"]["reference"], "candle", "M07: compared with what was trained");
+    let validation = validate_bundle(&bundle, 1);
+    assert!(validation.passed, "{}", validation.text());
 
     let mut detector = load_detector(&bundle).unwrap();
     for (seed, amplitude, wrong) in [(900, 0, Label::Fake), (901, 40, Label::Real)] {

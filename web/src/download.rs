@@ -12,7 +12,7 @@ use web_sys::{ReadableStreamDefaultReader, RequestCache, RequestInit, WorkerGlob
 /// The bundle that the page judges with.
 pub const BUNDLE_FOLDER: &str = "models/first";
 
-/// The verified bundle in `folder`, a path relative to the worker's script.
+/// The verified bundle in `folder`, a path relative to the worker's script: the files that the engine loads.
 ///
 /// # Errors
 /// `model_load` if a file does not arrive; the engine's codes if one is not what it must be.
@@ -20,10 +20,10 @@ pub async fn fetch_bundle(folder: &str, on_progress: &dyn Fn(Progress)) -> Resul
     let manifest_path = format!("{folder}/{MANIFEST_NAME}");
     let json = fetch(&manifest_path, RequestCache::NoCache, MAX_MANIFEST_BYTES as u64, &|_| {}).await?;
     let manifest = Manifest::parse(&json)?;
-    let total = manifest.files.iter().map(|entry| entry.bytes).sum();
+    let total = manifest.loaded_files().map(|entry| entry.bytes).sum();
     let mut received = 0;
     let mut contents = BTreeMap::new();
-    for entry in &manifest.files {
+    for entry in manifest.loaded_files() {
         let content = fetch_file(folder, entry, &|bytes| {
             on_progress(Progress { received: received + bytes, total });
         })
@@ -32,7 +32,7 @@ pub async fn fetch_bundle(folder: &str, on_progress: &dyn Fn(Progress)) -> Resul
         contents.insert(entry.name.clone(), content);
     }
     // A file that is not there has the wrong size, which the bundle refuses.
-    Ok(Bundle::new(manifest, |entry| Ok(contents.remove(&entry.name).unwrap_or_default()))?)
+    Ok(Bundle::of_loaded_files(manifest, |entry| Ok(contents.remove(&entry.name).unwrap_or_default()))?)
 }
 
 /// The content of `entry`, past the cache if the cached one is not it: caches have kept error pages under

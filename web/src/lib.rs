@@ -9,7 +9,7 @@
 //!    when a second opinion is asked for;
 //! 5. [`worker_handle`]: a worker seen from the page: typed messages, and its death as an event;
 //! 6. [`samples`]: pictures to try;
-//! 7. [`state`]: what the page is doing, without the document;
+//! 7. [`state`] and [`device_check`]: what the page is doing, without the document;
 //! 8. [`page`]: events -> state;
 //! 9. [`view`]: state -> document.
 
@@ -22,6 +22,7 @@ pub mod wonnx_session;
 pub mod wonnx_worker;
 pub mod worker_handle;
 pub mod samples;
+pub mod device_check;
 pub mod state;
 pub mod page;
 pub mod view;

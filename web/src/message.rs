@@ -2,6 +2,7 @@
 //!
 //! A worker speaks first: messages sent before its wasm runs could be lost.
 
+use engine::golden::GoldenReport;
 use engine::{Error, Report};
 use js_sys::Float32Array;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub enum Request {
         #[serde(with = "preserve")]
         picture: Blob,
     },
+    /// Run the golden vectors; answered by [`Response::Checked`].
+    Check,
     /// Make the network input of a picture; answered by [`Response::Prepared`] or [`Response::Failed`].
     Prepare {
         /// Comes back with the answer.
@@ -43,6 +46,8 @@ pub enum Response {
         /// The same report as the command line's.
         report: Box<Report>,
     },
+    /// What became of the golden vectors.
+    Checked(Result<GoldenReport, Failure>),
     /// The network input.
     Prepared {
         /// That of the request.
@@ -97,6 +102,8 @@ pub struct ModelCard {
     pub version: String,
     /// Terms of the weights.
     pub licence: String,
+    /// Whether it has golden vectors to check this device with.
+    pub has_golden: bool,
     /// How good it was on the pictures of its test, if the manifest says so.
     pub quality: Option<Quality>,
 }

@@ -1,5 +1,6 @@
 //! The page: what happens when, and what becomes of it.
 
+use crate::device_check::DeviceCheck;
 use crate::download::describe;
 use crate::message::{Failure, Request, Response, SecondOpinion, SecondRequest, SecondResponse};
 use crate::samples::{Sample, fetch_samples};
@@ -125,6 +126,14 @@ impl Page {
         }
     }
 
+    /// Lets the engine run the golden vectors.
+    fn check_device(&mut self) {
+        if matches!(self.state.model, Model::Ready(_)) && self.state.check != DeviceCheck::Running {
+            self.state.check = DeviceCheck::Running;
+            self.send(&Request::Check);
+        }
+    }
+
     fn send_picture(&mut self) {
         let (Model::Ready(_), Some(picture)) = (&self.state.model, self.picture.clone()) else { return };
         self.last_id += 1;
@@ -155,6 +164,8 @@ impl Page {
                     Err(error) => Task::Failed(Failure::new("page", describe(&error))),
                 };
             }
+            Response::Checked(Ok(report)) => self.state.check = DeviceCheck::Done(report),
+            Response::Checked(Err(failure)) => self.state.check = DeviceCheck::Failed(failure),
             Response::Prepared { id, input } if id == self.last_id => self.open_wonnx(input),
             Response::Failed { id: Some(id), failure } if id == self.last_id => match self.state.task {
                 Task::Judged(_) => self.state.second = Second::Failed(failure),
@@ -182,6 +193,9 @@ impl Page {
     fn on_engine_death(&mut self, failure: Failure) {
         if !matches!(self.state.model, Model::Ready(_)) {
             return self.break_model(failure);
+        }
+        if self.state.check == DeviceCheck::Running {
+            self.state.check = DeviceCheck::Failed(failure.clone());
         }
         match (&self.state.task, &self.state.second) {
             (Task::Judging, _) => self.state.task = Task::Failed(failure),
@@ -299,6 +313,8 @@ fn listen(page: &Page) -> Result<(), JsValue> {
 
     let on_retry = link.clone();
     on(view.element("retry")?.as_ref(), "click", move |_: Event| on_retry.update(Page::retry))?;
+    let on_check = link.clone();
+    on(view.element("check")?.as_ref(), "click", move |_: Event| on_check.update(Page::check_device))?;
     let on_second = link.clone();
     on(view.element("second")?.as_ref(), "click", move |_: Event| on_second.update(Page::ask_second_opinion))
 }

@@ -1,5 +1,6 @@
 //! What the page is doing, without the document.
 
+use crate::device_check::DeviceCheck;
 use crate::message::{Failure, ModelCard, Progress, SecondOpinion};
 use crate::samples::Sample;
 use engine::{Label, Report};
@@ -15,6 +16,8 @@ pub struct State {
     pub task: Task,
     /// The judged picture, seen by wonnx.
     pub second: Second,
+    /// Whether this device computes right.
+    pub check: DeviceCheck,
 }
 
 /// How far the model is.
@@ -234,7 +237,13 @@ mod tests {
 
     fn ready() -> Model {
         let text = String::new;
-        Model::Ready(ModelCard { name: text(), version: text(), licence: text(), quality: None })
+        Model::Ready(ModelCard {
+            name: text(),
+            version: text(),
+            licence: text(),
+            has_golden: true,
+            quality: None,
+        })
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Whatever was not written by this project, from file names to error messages, is set as text and never as
 //! markup.
 
+use crate::device_check::DeviceCheck;
 use crate::message::{Failure, ModelCard, SecondOpinion};
 use crate::samples::Sample;
 use crate::state::{
@@ -110,6 +111,8 @@ impl View {
         self.render_failure(state.failure(), state.can_retry())?;
         if let Model::Ready(card) = &state.model {
             self.render_model(card)?;
+            self.show("device", card.has_golden)?;
+            self.render_check(&state.check)?;
         }
         self.show("result", phase == Phase::Result)?;
         if let (Task::Judged(report), Some(picture)) = (&state.task, &state.picture) {
@@ -160,6 +163,23 @@ impl View {
         self.set_text("model-pictures", &quality.pictures.to_string())?;
         self.set_text("model-accuracy", &format!("{:.0}\u{a0}%", quality.accuracy * 100.0))?;
         self.set_text("model-auc", &format!("{:.2}", quality.auc))
+    }
+
+    fn render_check(&self, check: &DeviceCheck) -> Result<(), JsValue> {
+        self.element("device")?.set_attribute("data-state", check.name())?;
+        let button: HtmlElement = self.typed("check")?;
+        // Not disabled, which would take the focus away from whoever pressed it.
+        button.set_attribute("aria-disabled", &matches!(check, DeviceCheck::Running).to_string())?;
+        self.set_text("check-status", &check.sentence())?;
+        self.show("check-details", matches!(check, DeviceCheck::Done(_)))?;
+        let list = self.element("check-list")?;
+        list.set_text_content(None);
+        for line in check.lines() {
+            let item = self.document.create_element("li")?;
+            item.set_text_content(Some(&line));
+            list.append_with_node_1(&item)?;
+        }
+        Ok(())
     }
 
     fn render_verdict(&self, report: &Report) -> Result<(), JsValue> {

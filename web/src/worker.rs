@@ -2,11 +2,14 @@
 //!
 //! A panic, or memory that is refused, ends the wasm instance. It is not caught here: it reaches the page as the
 //! worker's `error` event, and the page starts another one.
+//!
+//! The bundle lies where the worker's name says, else in [`BUNDLE_FOLDER`].
 
 use crate::download::{BUNDLE_FOLDER, describe, fetch_bundle};
 use crate::message::{Failure, ModelCard, Progress, Quality, Request, Response};
 use engine::frame::MAX_FILE_BYTES;
-use engine::{Detector, Error, Manifest};
+use engine::golden::GoldenReport;
+use engine::{Detector, Error, Golden, Manifest};
 use js_sys::{Float32Array, Uint8Array};
 use serde::Serialize;
 use std::cell::RefCell;
@@ -26,34 +29,52 @@ extern "C" {
 pub fn start() {
     spawn_local(async {
         match load().await {
-            Ok(detector) => serve(detector),
+            Ok(engine) => serve(engine),
             Err(failure) => post(&Response::Failed { id: None, failure }),
         }
     });
 }
 
-async fn load() -> Result<Detector, Failure> {
-    post(&Response::Loading(Progress::default()));
-    let bundle = fetch_bundle(BUNDLE_FOLDER, &|progress| post(&Response::Loading(progress))).await?;
-    Ok(Detector::load_fastest(&bundle, &now_ms)?)
+/// The loaded bundle.
+struct Engine {
+    detector: RefCell<Detector>,
+    /// Vectors that do not read spoil the check alone.
+    golden: Result<Option<Golden>, Error>,
 }
 
-fn serve(detector: Detector) {
-    let card = card(detector.manifest());
-    let detector = Rc::new(RefCell::new(detector));
+async fn load() -> Result<Engine, Failure> {
+    post(&Response::Loading(Progress::default()));
+    let name = scope().name();
+    let folder = if name.is_empty() { BUNDLE_FOLDER } else { &name };
+    let bundle = fetch_bundle(folder, &|progress| post(&Response::Loading(progress))).await?;
+    let detector = RefCell::new(Detector::load_fastest(&bundle, &now_ms)?);
+    Ok(Engine { detector, golden: bundle.golden() })
+}
+
+fn serve(engine: Engine) {
+    let card = card(engine.detector.borrow().manifest());
+    let engine = Rc::new(engine);
     listen(move |request: Request| {
-        let detector = detector.clone();
-        spawn_local(async move { post(&answer(&detector, request).await) });
+        let engine = engine.clone();
+        spawn_local(async move { post(&answer(&engine, request).await) });
     });
     post(&Response::Ready(card));
 }
 
-async fn answer(detector: &RefCell<Detector>, request: Request) -> Response {
+async fn answer(engine: &Engine, request: Request) -> Response {
+    let detector = &engine.detector;
     let (id, answer) = match request {
+        Request::Check => return Response::Checked(check(engine)),
         Request::Judge { id, picture } => (id, judge(detector, id, &picture).await),
         Request::Prepare { id, picture } => (id, prepare(detector, id, &picture).await),
     };
     answer.unwrap_or_else(|failure| Response::Failed { id: Some(id), failure })
+}
+
+fn check(engine: &Engine) -> Result<GoldenReport, Failure> {
+    let golden = engine.golden.as_ref()?;
+    let golden = golden.as_ref().ok_or_else(|| Failure::new("golden", "the model has no golden vectors"))?;
+    Ok(golden.check(&mut engine.detector.borrow_mut(), &now_ms))
 }
 
 async fn judge(detector: &RefCell<Detector>, id: u32, picture: &Blob) -> Result<Response, Failure> {
@@ -85,6 +106,7 @@ fn card(manifest: &Manifest) -> ModelCard {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         licence: manifest.licence.clone(),
+        has_golden: manifest.golden.is_some(),
         quality: quality(&manifest.training),
     }
 }

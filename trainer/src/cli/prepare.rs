@@ -1,10 +1,10 @@
-//! `aware prepare` and `aware validate`.
+//! `aware prepare`.
 
 use super::progress_bar;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use engine::crop::CropKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use trainer::dataset::{Columns, ManifestWriter};
 use trainer::faces::{FaceConfig, Pick, THRESHOLD};
@@ -12,7 +12,7 @@ use trainer::files::{back_up, write_json};
 use trainer::paths::DataPaths;
 use trainer::prepare::{PrepareConfig, prepare_into};
 use trainer::readers::{Compression, Layout, Place, find_sets};
-use trainer::report::{Listing, Report, problems};
+use trainer::report::{Listing, Report};
 use trainer::splits::SplitMode;
 use trainer::video::{Coverage, FrameConfig};
 
@@ -249,23 +249,4 @@ pub(super) fn print_files(what: &str, listing: &Listing) {
     if let Some(more) = listing.count.checked_sub(MAX_LINES).filter(|more| *more > 0) {
         eprintln!("{what} {more} more; --report FILE lists them");
     }
-}
-
-#[derive(Args)]
-pub(super) struct ValidateArgs {
-    /// Manifest of `aware prepare`.
-    manifest: PathBuf,
-}
-
-pub(super) fn run_validate(args: &ValidateArgs) -> Result<()> {
-    let manifest: &Path = &args.manifest;
-    let found = problems(manifest, &progress_bar("{pos}/{len} pictures"))?;
-    for (path, problem) in &found {
-        println!("{:?}: {problem}", path.display().to_string());
-    }
-    if !found.is_empty() {
-        bail!("{} problems in {}", found.len(), manifest.display());
-    }
-    println!("{} holds", manifest.display());
-    Ok(())
 }

@@ -1,115 +1,337 @@
-//! ONNX file, metrics and model card -> a bundle that the engine has loaded once.
+//! A finished run, or an earlier bundle, with networks, model card and examples -> a bundle that was read back and checked.
 
-use super::onnx::{Metadata, onnx_bytes};
+use super::format::network_format;
+use super::onnx::{Metadata, onnx_bytes, with_metadata};
+use super::parity::{Parity, Reference, candle_logits, engine_logits};
+use super::readme::{CARD_NAME, EXAMPLES, README_NAME, readme};
+use crate::bundle::{Existing, NewFolder, read_bundle};
 use crate::checkpoint::Checkpoint;
-use crate::files::{write_json, write_whole};
+use crate::deployment::DeploymentConfig;
+use crate::files::read_limited;
 use crate::train::{Network, RunFolder, RunMetrics};
-use anyhow::{Context, Result, ensure};
-use candle_core::{Device, Tensor};
-use engine::bundle::{FileEntry, MANIFEST_NAME, SCHEMA_VERSION, Stage};
-use engine::{Bundle, Detector, Manifest};
-use std::path::Path;
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::Device;
+use engine::bundle::{FileEntry, MANIFEST_NAME, MAX_FILE_BYTES, OtherFile, SCHEMA_VERSION, Stage};
+use engine::golden::{GOLDEN_NAME, Golden};
+use engine::{Bundle, Detector, Manifest, Preprocess, Tensor, Thresholds};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// Name of the only network of a bundle.
 const STAGE: &str = "stage1";
-/// Largest difference between the engine's logit and candle's.
-const TOLERANCE: f32 = 1e-4;
 
 /// Where a bundle comes from.
 pub struct BundleSource<'a> {
-    /// Finished run.
-    pub run: &'a RunFolder,
-    /// Name of the bundle, for people.
-    pub name: &'a str,
-    /// Version of the bundle.
-    pub version: &'a str,
-    /// Terms of the weights.
-    pub licence: &'a str,
-    /// Model card in Markdown.
-    pub card: &'a Path,
+    /// What gives network, thresholds, temperature and figures.
+    pub origin: Origin<'a>,
+    /// ONNX file in place of the origin's network: the same one in other numbers.
+    pub model: Option<&'a Path>,
+    /// Files with the same network for other runtimes.
+    pub also: &'a [PathBuf],
+    /// Name of the bundle, for people; else the configuration's or the origin's.
+    pub name: Option<&'a str>,
+    /// Version of the bundle, likewise.
+    pub version: Option<&'a str>,
+    /// Terms of the weights, likewise.
+    pub licence: Option<&'a str>,
+    /// Model card in Markdown; else the origin's.
+    pub card: Option<&'a Path>,
 }
 
-/// Writes the bundle of a finished run into `folder` and checks it through the engine.
+/// What a bundle is made of.
+pub enum Origin<'a> {
+    /// A finished run.
+    Run(&'a RunFolder),
+    /// The folder of an earlier bundle.
+    Bundle(&'a Path),
+}
+
+/// Writes a bundle to `folder`, once what was written has been read back and checked.
 ///
 /// # Errors
-/// If the run is not finished, a file fails, or the engine's logit is not candle's.
-pub fn write_bundle(source: &BundleSource, folder: &Path) -> Result<Manifest> {
-    let checkpoint = Checkpoint::read(&source.run.best())?;
-    let network = Network::from_checkpoint(&checkpoint, &Device::Cpu)?;
-    let metrics_path = source.run.metrics();
-    let metrics = std::fs::read(&metrics_path).with_context(|| {
-        format!("cannot read {}; finish the run with `aware train`", metrics_path.display())
-    })?;
-    let metrics: RunMetrics =
-        serde_json::from_slice(&metrics).with_context(|| format!("in {}", metrics_path.display()))?;
-    let card =
-        std::fs::read(source.card).with_context(|| format!("cannot read {}", source.card.display()))?;
-
-    let config = &checkpoint.progress.config;
-    let metadata: Metadata = [
-        ("name", source.name),
-        ("version", source.version),
-        ("licence", source.licence),
-        ("network", &config.network),
-        ("input", "RGB, centre square, resized and normalised as the bundle's manifest says"),
-        ("output", "logit; P(fake) = sigmoid(logit / temperature)"),
-        ("temperature", &metrics.temperature.to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .to_vec();
-    let onnx = onnx_bytes(&network.model, config.image_size as usize, metadata)?;
-
-    let files = [(format!("{STAGE}.onnx"), onnx), ("MODEL_CARD.md".to_owned(), card)];
-    let manifest = Manifest {
-        schema_version: SCHEMA_VERSION.into(),
-        name: source.name.into(),
-        version: source.version.into(),
-        licence: source.licence.into(),
-        preprocess: config.preprocess(),
-        stages: vec![Stage {
-            name: STAGE.into(),
-            file: files[0].0.clone(),
-            temperature: metrics.temperature,
-        }],
-        thresholds: metrics.thresholds,
-        files: files.iter().map(|(name, content)| FileEntry::of(name, content)).collect(),
-        training: serde_json::json!({
-            "network": config.network,
-            "datasets": config.datasets,
-            "best_epoch": metrics.progress.best_epoch,
-            "test": metrics.test,
-            "test_trivial_cues": metrics.test_trivial_cues,
-            "test_sure": metrics.test_sure,
-        }),
-    };
-    check(&manifest, &files, &network)?;
-    for (name, content) in &files {
-        write_whole(&folder.join(name), content)?;
+/// If something needed is missing or `folder` exists; if the network is not the origin's within the limits of `config`;
+/// if a file cannot be written. Nothing is left under the final name then.
+pub fn write_bundle(
+    source: &BundleSource,
+    config: &DeploymentConfig,
+    existing: Existing,
+    folder: &Path,
+) -> Result<Manifest> {
+    config.check()?;
+    // Refused before the work, not behind it.
+    let output = NewFolder::create(folder, existing)?;
+    let content = Content::gather(source, config)?;
+    let (manifest, files) = content.package(source, config)?;
+    for (name, bytes) in &files {
+        output.write(name, bytes)?;
     }
-    // Last, so that a broken-off export leaves no manifest that vouches for missing files.
-    write_json(&folder.join(MANIFEST_NAME), &manifest)?;
+    let mut json = serde_json::to_vec_pretty(&manifest)?;
+    json.push(b'\n');
+    output.write(MANIFEST_NAME, &json)?;
+    check_written(&read_bundle(output.temporary())?)
+        .with_context(|| format!("{} was not written as it should be", folder.display()))?;
+    output.finish()?;
     Ok(manifest)
 }
 
-/// Loads the bundle as any user would and compares the engine's logit with candle's.
-fn check(manifest: &Manifest, files: &[(String, Vec<u8>)], network: &Network) -> Result<()> {
-    let manifest = Manifest::parse(&serde_json::to_vec(manifest)?)?;
-    let content = |entry: &FileEntry| {
-        let found = files.iter().find(|(name, _)| *name == entry.name);
-        Ok(found.map(|(_, content)| content.clone()).unwrap_or_default())
-    };
-    let side = manifest.preprocess.size as usize;
-    let mut detector = Detector::load(&Bundle::new(manifest, content)?)?;
-    // Any fixed picture will do; this one has every value.
-    let picture: Vec<u8> = (0..side * side * 3).map(|i| (i * 7 + i / 256) as u8).collect();
-    let input = detector.manifest().preprocess.normalise(&picture);
-    let ours = detector.logit(&input)?;
-    let pictures = Tensor::from_vec(input.values().to_vec(), (1, 3, side, side), &Device::Cpu)?;
-    let theirs = network.model.forward_t(&pictures, false)?.to_vec1::<f32>()?[0];
-    let difference = (ours - theirs).abs();
-    ensure!(
-        difference <= TOLERANCE * theirs.abs().max(1.0),
-        "the engine gives logit {ours}, candle {theirs}: the exported network is not the trained one"
-    );
-    Ok(())
+/// Loads what was written as any user would, and runs the golden vectors.
+fn check_written(bundle: &Bundle) -> Result<()> {
+    let mut detector = Detector::load(bundle)?;
+    let golden = bundle.golden()?.context("there are no golden vectors")?;
+    let report = golden.check(&mut detector, &|| 0.0);
+    match report.vectors.into_iter().find(|vector| !vector.passed) {
+        Some(wrong) => bail!("golden vector {}: {}", wrong.name, wrong.problem.unwrap_or_default()),
+        None => Ok(()),
+    }
+}
+
+/// A file of a bundle: name and content.
+type File = (String, Vec<u8>);
+
+/// What a bundle says, and its network.
+struct Content {
+    name: String,
+    version: String,
+    licence: String,
+    card: Vec<u8>,
+    preprocess: Preprocess,
+    temperature: f64,
+    thresholds: Thresholds,
+    training: Value,
+    stage: String,
+    onnx: Vec<u8>,
+    /// The network that [`Content::onnx`] must equal.
+    reference: Original,
+}
+
+/// The network of the origin.
+enum Original {
+    Trained(Box<Network>),
+    Packed(Vec<u8>),
+}
+
+impl Content {
+    fn gather(source: &BundleSource, config: &DeploymentConfig) -> Result<Self> {
+        let mut content = match source.origin {
+            Origin::Run(run) => Content::of_run(run, source, config)?,
+            Origin::Bundle(folder) => Content::of_bundle(folder, source, config)?,
+        };
+        if let Some(path) = source.model {
+            content.onnx = read_limited(path, engine::runtime::onnx::MAX_BYTES as u64)?;
+        }
+        content.onnx = with_metadata(&content.onnx, content.metadata())
+            .with_context(|| source.model.unwrap_or(Path::new(STAGE)).display().to_string())?;
+        Ok(content)
+    }
+
+    fn of_run(run: &RunFolder, source: &BundleSource, config: &DeploymentConfig) -> Result<Self> {
+        let checkpoint = Checkpoint::read(&run.best())?;
+        let network = Network::from_checkpoint(&checkpoint, &Device::Cpu)?;
+        let path = run.metrics();
+        let metrics = std::fs::read(&path)
+            .with_context(|| format!("cannot read {}; finish the run with `aware train`", path.display()))?;
+        let metrics: RunMetrics =
+            serde_json::from_slice(&metrics).with_context(|| format!("in {}", path.display()))?;
+        let run = &checkpoint.progress.config;
+        Ok(Content {
+            name: text("name", source.name, config.bundle_name.as_deref())?,
+            version: text("version", source.version, config.bundle_version.as_deref())?,
+            licence: text("licence", source.licence, config.licence.as_deref())?,
+            card: read_card(source.card.context("a run has no model card; name one with --card")?)?,
+            preprocess: run.preprocess(),
+            temperature: metrics.temperature,
+            thresholds: metrics.thresholds,
+            training: serde_json::json!({
+                "network": run.network,
+                "datasets": run.datasets,
+                "best_epoch": metrics.progress.best_epoch,
+                "test": metrics.test,
+                "test_trivial_cues": metrics.test_trivial_cues,
+                "test_sure": metrics.test_sure,
+            }),
+            stage: STAGE.into(),
+            onnx: onnx_bytes(&network.model, run.image_size as usize, Vec::new())?,
+            reference: Original::Trained(Box::new(network)),
+        })
+    }
+
+    fn of_bundle(folder: &Path, source: &BundleSource, config: &DeploymentConfig) -> Result<Self> {
+        let bundle = read_bundle(folder)?;
+        let manifest = bundle.manifest().clone();
+        let stage = manifest.stages[0].clone();
+        let content = |name: &str| bundle.content(name).map(<[u8]>::to_vec);
+        let onnx = content(&stage.file).with_context(|| format!("{} is missing", stage.file))?;
+        let card = match source.card {
+            Some(path) => read_card(path)?,
+            None => content(CARD_NAME)
+                .with_context(|| format!("{} has no {CARD_NAME}; name one with --card", folder.display()))?,
+        };
+        let or = |own: String, given: Option<&str>, default: &Option<String>| {
+            given.map(str::to_owned).or_else(|| default.clone()).unwrap_or(own)
+        };
+        Ok(Content {
+            name: or(manifest.name, source.name, &config.bundle_name),
+            version: or(manifest.version, source.version, &config.bundle_version),
+            licence: or(manifest.licence, source.licence, &config.licence),
+            card,
+            preprocess: manifest.preprocess,
+            temperature: stage.temperature,
+            thresholds: manifest.thresholds,
+            training: manifest.training,
+            stage: stage.name,
+            onnx: onnx.clone(),
+            reference: Original::Packed(onnx),
+        })
+    }
+
+    /// What the ONNX file says of itself.
+    fn metadata(&self) -> Metadata {
+        let network = self.training.get("network").and_then(Value::as_str).unwrap_or("unknown");
+        [
+            ("name", self.name.as_str()),
+            ("version", &self.version),
+            ("licence", &self.licence),
+            ("network", network),
+            ("input", "RGB, centre square, resized and normalised as the bundle's manifest says"),
+            ("output", "logit; P(fake) = sigmoid(logit / temperature)"),
+            ("temperature", &self.temperature.to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// The manifest and every file that it lists, each network compared with the origin's.
+    fn package(self, source: &BundleSource, config: &DeploymentConfig) -> Result<(Manifest, Vec<File>)> {
+        let size = self.preprocess.size;
+        let format = network_format(&self.onnx, size)?;
+        let file = format!("{}.onnx", self.stage);
+        let mut manifest = Manifest {
+            schema_version: SCHEMA_VERSION.into(),
+            name: self.name,
+            version: self.version,
+            licence: self.licence,
+            preprocess: self.preprocess,
+            stages: vec![Stage {
+                name: self.stage,
+                file: file.clone(),
+                temperature: self.temperature,
+                format: Some(format),
+            }],
+            thresholds: self.thresholds,
+            files: vec![FileEntry::of(&file, &self.onnx)],
+            golden: None,
+            others: Vec::new(),
+            training: self.training,
+        };
+        let mut files = vec![(file.clone(), self.onnx)];
+        // Through the engine's own checks from here on.
+        manifest = Manifest::parse(&serde_json::to_vec(&manifest)?)?;
+        let detector = Bundle::new(manifest.clone(), |_| Ok(files[0].1.clone()));
+        let golden = Golden::record(&mut Detector::load(&detector?)?, config.golden_vectors)?;
+        let inputs: Vec<Tensor> =
+            golden.vectors.iter().map(|vector| vector.input(&manifest)).collect::<Result<_, _>>()?;
+        let reference = self.reference.run(&inputs)?;
+        let found = engine_logits(&files[0].1, &inputs)?;
+        let parity = Parity::of(&found, &reference, self.temperature)?;
+        parity.check(&file, format, config)?;
+        let is_new = source.model.is_some() || matches!(source.origin, Origin::Run(_));
+        if let (true, Some(training)) = (is_new, manifest.training.as_object_mut()) {
+            training.insert("written".into(), serde_json::to_value(&parity)?);
+        }
+
+        for path in source.also {
+            let other = Other::read(path, size)?;
+            other.compare(&inputs, &reference, self.temperature, config)?;
+            manifest.others.push(other.entry);
+            files.push((other.name, other.content));
+        }
+        let mut golden = serde_json::to_vec_pretty(&golden)?;
+        golden.push(b'\n');
+        files.push((GOLDEN_NAME.into(), golden));
+        manifest.golden = Some(GOLDEN_NAME.into());
+        files.push((CARD_NAME.into(), self.card));
+        let examples = EXAMPLES.iter().filter(|_| config.include_examples);
+        files.extend(examples.map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())));
+        let entries =
+            |files: &[File]| files.iter().map(|(name, content)| FileEntry::of(name, content)).collect();
+        manifest.files = entries(&files);
+        let page = readme(&manifest).into_bytes();
+        files.push((README_NAME.into(), page));
+        manifest.files = entries(&files);
+
+        let bytes: u64 = manifest.files.iter().map(|entry| entry.bytes).sum();
+        ensure!(
+            bytes as f64 <= config.max_bundle_megabytes * 1e6,
+            "the files have {:.1} MB together, max_bundle_megabytes is {}",
+            bytes as f64 / 1e6,
+            config.max_bundle_megabytes
+        );
+        // Clashing names, above all, before anything is written.
+        Ok((Manifest::parse(&serde_json::to_vec(&manifest)?)?, files))
+    }
+}
+
+impl Original {
+    fn run(&self, inputs: &[Tensor]) -> Result<Reference> {
+        Ok(match self {
+            Original::Trained(network) => {
+                Reference { name: "candle".into(), logits: candle_logits(network, inputs)? }
+            }
+            Original::Packed(onnx) => {
+                Reference { name: "the earlier bundle".into(), logits: engine_logits(onnx, inputs)? }
+            }
+        })
+    }
+}
+
+/// A file for another runtime.
+struct Other {
+    name: String,
+    content: Vec<u8>,
+    entry: OtherFile,
+}
+
+impl Other {
+    fn read(path: &Path, input_size: u32) -> Result<Self> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.with_context(|| format!("{} has no plain name", path.display()))?.to_owned();
+        let content = read_limited(path, MAX_FILE_BYTES)?;
+        let (runtime, format) = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("onnx") => {
+                let format = network_format(&content, input_size).with_context(|| path.display().to_string());
+                ("onnx", Some(format?))
+            }
+            Some("tflite") => {
+                // A flatbuffer names its schema behind the offset of its root.
+                ensure!(content.get(4..8) == Some(b"TFL3"), "{} is no TFLite file", path.display());
+                ("tflite", None)
+            }
+            _ => bail!("{} ends in neither .onnx nor .tflite", path.display()),
+        };
+        let entry = OtherFile { file: name.clone(), runtime: runtime.into(), format };
+        Ok(Other { name, content, entry })
+    }
+
+    /// Compares an ONNX file with `reference`; the engine does not read the others.
+    fn compare(
+        &self,
+        inputs: &[Tensor],
+        reference: &Reference,
+        temperature: f64,
+        config: &DeploymentConfig,
+    ) -> Result<()> {
+        let Some(format) = self.entry.format else { return Ok(()) };
+        let logits = engine_logits(&self.content, inputs).with_context(|| self.name.clone())?;
+        Parity::of(&logits, reference, temperature)?.check(&self.name, format, config)
+    }
+}
+
+/// The first of two texts that is given.
+fn text(what: &str, given: Option<&str>, default: Option<&str>) -> Result<String> {
+    let text = given.or(default);
+    Ok(text.with_context(|| format!("a run has no {what}; give one with --{what}"))?.to_owned())
+}
+
+fn read_card(path: &Path) -> Result<Vec<u8>> {
+    read_limited(path, MAX_FILE_BYTES).context("the model card")
 }

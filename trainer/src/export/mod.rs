@@ -2,15 +2,19 @@
 
 mod attention;
 mod bundle;
+mod format;
 pub mod names;
 mod onnx;
+mod parity;
 mod quantise;
 mod ranges;
+mod readme;
 mod scheme;
 pub mod tflite;
 
-pub use bundle::{BundleSource, write_bundle};
-pub use onnx::{Metadata, onnx_bytes, onnx_model};
+pub use bundle::{BundleSource, Origin, write_bundle};
+pub use format::network_format;
+pub use onnx::{Metadata, onnx_bytes, onnx_model, with_metadata};
 pub use quantise::{layer_inputs, layer_of, points, quantise, quantised};
 pub use ranges::{Range, observe};
 pub use scheme::{

@@ -8,6 +8,7 @@ use crate::models::{
     Attention, ConvKind, ConvNorm, Executor, Folded, FoldedLayer, Linear, Model, Norm, PointConv,
 };
 use crate::ops::{Activation, Window};
+use anyhow::Context as _;
 use candle_core::{Result, Tensor};
 use engine::runtime::proto::{
     ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT, GraphProto, INT64, ModelProto,
@@ -65,6 +66,23 @@ pub fn onnx_model(
         ..ModelProto::default()
     };
     Ok(model)
+}
+
+/// The ONNX file `onnx` with these named texts in place of its own of the same names.
+///
+/// # Errors
+/// If it is no ONNX file.
+pub fn with_metadata(onnx: &[u8], metadata: Metadata) -> anyhow::Result<Vec<u8>> {
+    let mut model = ModelProto::decode(onnx).context("no ONNX file")?;
+    let entry = |(key, value)| StringStringEntryProto { key, value };
+    let wanted: Vec<_> = metadata.into_iter().map(entry).collect();
+    if wanted.iter().all(|entry| model.metadata_props.contains(entry)) {
+        // What is right already keeps its bytes.
+        return Ok(onnx.to_vec());
+    }
+    model.metadata_props.retain(|entry| !wanted.iter().any(|wanted| wanted.key == entry.key));
+    model.metadata_props.extend(wanted);
+    Ok(model.encode_to_vec())
 }
 
 /// Executor that writes a node where [`crate::models::Compute`] would compute.
