@@ -12,7 +12,7 @@
 //! 6. [`evaluate`]: a run ([`judge`]), or [`scores`] from a file -> reports, with [`plots`] of their [`curves`] drawn as [`figure`]s on a [`page`] ([`report_page`]); [`leave_one_out`]: what a run is worth on a set it never saw;
 //!    [`features`] and [`pipeline`] (over [`pca`]): the embeddings; [`complementarity`]: two runs side by side;
 //! 7. [`export`]: network -> ONNX or TFLite, in floats or integers -> [`bundle`] as [`deployment`] says, read back and
-//!    checked, by [`validation`] on any machine; [`profile`]: where its time goes, beside what the machine can do ([`roofline`]);
+//!    checked, by [`validation`] on any machine; [`profile`]: where its time goes, beside what the machine can do ([`roofline`]), and its [`memory`];
 //! 8. [`optimize`] over [`quantisation`] and [`distill`]: the best epoch learns in integers, is exported and held to the engine; [`unfold`]: a written file becomes a network again;
 //! 9. [`detect`]: pictures on disk -> reports, with the bundle.
 
@@ -79,5 +79,6 @@ pub mod bundle;
 pub mod validation;
 pub mod profile;
 pub mod roofline;
+pub mod memory;
 pub mod detect;
 pub mod files;

@@ -1,5 +1,6 @@
 //! Where a run of an ONNX file spends its time, step by step.
 
+use crate::memory::peak_bytes;
 use crate::roofline::Roofline;
 use anyhow::{Result, ensure};
 use engine::runtime::cpu::int8::Level;
@@ -44,6 +45,8 @@ pub struct Profile {
     pub median_ms: f64,
     /// Multiplications of a run.
     pub multiply_adds: u64,
+    /// Most memory that the process took until the runs were over, in bytes; absent where the system does not say.
+    pub peak_memory_bytes: Option<u64>,
     /// In the order of the run.
     pub steps: Vec<StepProfile>,
 }
@@ -76,6 +79,8 @@ pub fn profile(onnx: &[u8], warm_ups: usize, runs: usize) -> Result<Profile> {
             totals.push(started.elapsed().as_secs_f64() * 1e3);
         }
     }
+    // Before the machine itself is measured.
+    let peak_memory_bytes = peak_bytes();
     let plan = session.plan();
     let weights: usize = plan.steps.iter().map(|step| step.kernel.weight_bytes()).sum();
     let maps = 4 * plan.buffers.iter().sum::<usize>();
@@ -88,7 +93,7 @@ pub fn profile(onnx: &[u8], warm_ups: usize, runs: usize) -> Result<Profile> {
         .collect();
     let multiply_adds = steps.iter().map(|step| step.multiply_adds).sum();
     let (level, median_ms) = (Level::best().name(), median(totals));
-    Ok(Profile { level, roofline, runs, median_ms, multiply_adds, steps })
+    Ok(Profile { level, roofline, runs, median_ms, multiply_adds, peak_memory_bytes, steps })
 }
 
 impl StepProfile {

@@ -11,7 +11,8 @@ use trainer::augment::Augment;
 use trainer::config::RunConfig;
 use trainer::dataset::write_manifest;
 use trainer::optimize::{
-    Begin, OptimizationReport, OptimizationResult, QatConfig, Target, optimize, write_report,
+    Begin, BenchmarkConfig, OptimizationReport, OptimizationResult, QatConfig, Target, Task, optimize,
+    write_report,
 };
 use trainer::prepare::prepare;
 use trainer::train::{RunFolder, Span, Start, train};
@@ -57,7 +58,12 @@ fn config(name: &str) -> QatConfig {
 }
 
 fn run(config: &QatConfig, begin: Begin) -> anyhow::Result<OptimizationResult> {
-    optimize(Target::Stage1, config, begin, &Device::Cpu, &ProgressBar::hidden(), &|_| {})
+    run_of(Target::Stage1, config, begin)
+}
+
+fn run_of(target: Target, config: &QatConfig, begin: Begin) -> anyhow::Result<OptimizationResult> {
+    let task = Task { target, config, benchmark: &BenchmarkConfig::default(), device: &Device::Cpu };
+    optimize(task, begin, &ProgressBar::hidden(), &|_| {})
 }
 
 fn refused(config: &QatConfig, begin: Begin) -> String {
@@ -87,13 +93,14 @@ fn a_network_learns_in_integers_and_every_file_is_there() {
     assert!(details.files.float_difference <= 1e-5);
     assert_eq!(details.history.len(), 3, "two epochs and what was there before");
     let folder = config.output_dir.join("stage1");
-    for file in [&details.files.original, &details.files.optimized, &details.files.eight_bit_activations] {
+    let files = &details.files;
+    for file in [&files.original, &files.optimized, &files.eight_bit_activations] {
         let content = std::fs::read(folder.join(&file.name)).unwrap();
         assert_eq!(content.len() as u64, file.bytes, "sizes are those of the files");
         assert!(engine::Session::load(&content).is_ok(), "{}", file.name);
     }
 
-    let report = OptimizationReport::new(vec![result], &config);
+    let report = OptimizationReport::new(vec![result], &config, &BenchmarkConfig::default());
     write_report(&report).unwrap();
     let json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(config.comparison()).unwrap()).unwrap();
@@ -133,8 +140,7 @@ fn t05_a_teacher_that_does_not_fit_is_refused_before_training() {
     assert!(error.contains("teacher of stage1") && error.contains("no/such/file"), "{error}");
 
     let other = QatConfig { stage2_effnet_path: teacher().to_owned(), ..good.clone() };
-    let hidden = ProgressBar::hidden();
-    let error = optimize(Target::Efficientnet, &other, Begin::Fresh, &Device::Cpu, &hidden, &|_| {});
+    let error = run_of(Target::Efficientnet, &other, Begin::Fresh);
     let error = format!("{:#}", error.err().unwrap());
     assert!(error.contains("mobilenetv4") && error.contains("efficientnetv2"), "{error}");
 

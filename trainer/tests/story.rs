@@ -80,6 +80,7 @@ fn a_toy_set_is_learned_bundled_and_judged() {
     let source = BundleSource {
         origin: Origin::Run(&RunFolder::new(&run_folder)),
         model: None,
+        optimized: None,
         also: &[],
         name: Some("toy"),
         version: Some("0.0.1"),

@@ -1,10 +1,11 @@
 //! Command line: one subcommand a purpose.
 
 use crate::bench::{BenchConfig, NetworkConfig, bench_native, bench_page, bench_train};
+use crate::pipeline::{Mode, PipelineConfig};
 use crate::project::Project;
 use crate::say::say;
 use crate::server::Server;
-use crate::{artifacts, demo, install, steps, wasm};
+use crate::{artifacts, demo, install, pipeline, steps, wasm};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ enum Command {
     Demo(DemoArgs),
     /// Install what is missing and run every check and test.
     Test(TestArgs),
+    /// From pictures to a validated bundle: prepare, train, optimize, bundle, validate.
+    Pipeline(PipelineArgs),
     /// Measure speed.
     Bench(BenchArgs),
     /// Add the engine for browsers with relaxed SIMD to a built page; Trunk calls it.
@@ -71,6 +74,19 @@ struct TestArgs {
     /// Print the steps and end.
     #[arg(long)]
     list: bool,
+}
+
+#[derive(Args)]
+struct PipelineArgs {
+    /// How much is trained.
+    #[arg(long, value_enum, default_value = "quick")]
+    mode: Mode,
+    /// Folder of the sets, SET/{real,fake} or published ones.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Folder of everything that is written; a new one.
+    #[arg(long, value_name = "FOLDER", default_value = "runs/pipeline")]
+    output: PathBuf,
 }
 
 #[derive(Args)]
@@ -153,6 +169,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Demo(args) if args.check => demo::check(&project)?,
         Command::Demo(args) => demo::show(&project, args.port)?,
+        Command::Pipeline(args) => {
+            let data = args.data.map(std::path::absolute).transpose()?;
+            let output = std::path::absolute(args.output)?;
+            pipeline::run(&project, &PipelineConfig { mode: args.mode, data, output })?;
+        }
         Command::Test(args) if args.list => steps::list(),
         Command::Test(args) => return steps::run(&project, &args.only, args.keep_going.into()),
         Command::Bench(BenchArgs { what }) => match what {

@@ -5,6 +5,7 @@
 //! * [`artifacts`]: sources -> program and page;
 //! * [`server`]: the page on this machine; [`browser`]: Chromium on it;
 //! * [`fuzz`]: hostile files for the engine;
+//! * [`pipeline`]: from pictures to a validated bundle;
 //! * [`demo`], [`steps`] (`cargo xtask test`) and [`bench`] put them together;
 //! * [`project`] knows the paths, [`process`] runs the commands, [`say`] prints.
 
@@ -23,6 +24,7 @@ mod demo;
 mod fuzz;
 mod steps;
 mod bench;
+mod pipeline;
 
 fn main() -> std::process::ExitCode {
     cli::run()

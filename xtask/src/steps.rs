@@ -4,6 +4,7 @@
 //! profile: what one has built, the next one takes.
 
 use crate::bench::NATIVE_MANIFEST;
+use crate::pipeline::{self, Mode, PipelineConfig};
 use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use crate::say::say;
@@ -56,6 +57,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "build", about: "program and page", run: build },
     Step { name: "browser", about: "tests of the page in headless Chromium", run: browser },
+    Step { name: "pipeline", about: "from pictures to a validated bundle, on a toy set", run: pipeline },
     Step {
         name: "onnx",
         about: "checks of the networks by onnx and onnxruntime, of the engine by ONNX's own tests",
@@ -200,6 +202,14 @@ fn browser_tests(project: &Project) -> Result<Vec<PathBuf>> {
     tests.sort();
     ensure!(!tests.is_empty(), "{} holds no file NAME.test.mjs", folder.display());
     Ok(tests)
+}
+
+fn pipeline(project: &Project) -> Result<()> {
+    let output = project.target.join("pipeline");
+    if output.exists() {
+        std::fs::remove_dir_all(&output).with_context(|| format!("cannot remove {}", output.display()))?;
+    }
+    pipeline::run(project, &PipelineConfig { mode: Mode::Test, data: None, output })
 }
 
 fn onnx(project: &Project) -> Result<()> {

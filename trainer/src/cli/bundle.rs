@@ -15,7 +15,8 @@ pub(super) const EXAMPLES: &str = "What is written is read back, run on the gold
     Examples:\n  aware bundle --run runs/first --name mine --version 1.0.0 --licence mine --card CARD.md --output models/mine\n  \
     aware bundle --run runs/first --model runs/first/stage1.int8.onnx --also runs/first/stage1.tflite \\\n      \
     --config trainer/configs/deployment.json --name mine --version 1.0.0 --licence mine --card CARD.md --output models/mine\n  \
-    aware bundle --from models/first --output models/first --force";
+    aware bundle --from models/first --output models/first --force\n  \
+    aware bundle --from models/first --optimized runs/optimized/stage1 --output models/first --force";
 
 #[derive(Args)]
 #[command(group = ArgGroup::new("origin").required(true))]
@@ -29,6 +30,10 @@ pub(super) struct BundleArgs {
     /// ONNX file in place of the origin's network: the same one, say, in integers.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Folder of one network that `aware optimize` wrote: its integers, with the temperature and thresholds fitted for
+    /// them.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "model")]
+    optimized: Option<PathBuf>,
     /// File of the same network for other runtimes (.onnx, .tflite); may be repeated.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     also: Vec<PathBuf>,
@@ -69,6 +74,7 @@ pub(super) fn run_bundle(args: &BundleArgs) -> Result<()> {
     let source = BundleSource {
         origin,
         model: args.model.as_deref(),
+        optimized: args.optimized.as_deref(),
         also: &args.also,
         name: args.name.as_deref(),
         version: args.version.as_deref(),

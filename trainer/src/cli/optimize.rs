@@ -13,7 +13,8 @@ use trainer::device::{DeviceKind, explain};
 use trainer::export::{ActivationBits, quantise};
 use trainer::files::{read_limited, write_whole};
 use trainer::optimize::{
-    Begin, OptimizationReport, OptimizationResult, PageFigures, QatConfig, Target, optimize, write_report,
+    Begin, BenchmarkConfig, OptimizationReport, OptimizationResult, PageFigures, QatConfig, Target, Task,
+    TestDevice, keep_result, optimize, write_report,
 };
 
 pub const OPTIMIZE_HELP: &str = "The teacher is a finished run of `aware train`. Ranges are observed on pictures of its \
@@ -65,6 +66,9 @@ pub struct OptimizeArgs {
     /// JSON file with every choice, as trainer/configs/qat.json.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// JSON file that says how it is measured, as trainer/configs/benchmark.json.
+    #[arg(long, value_name = "FILE")]
+    benchmark_config: Option<PathBuf>,
     /// Passes over the training split.
     #[arg(long)]
     epochs: Option<u64>,
@@ -126,6 +130,16 @@ impl OptimizeArgs {
 
 pub fn run_optimize(args: &OptimizeArgs) -> Result<ExitCode> {
     let config = args.config()?;
+    let benchmark = match &args.benchmark_config {
+        Some(path) => BenchmarkConfig::read(path)?,
+        None => BenchmarkConfig::default(),
+    };
+    benchmark.check()?;
+    if benchmark.test_devices.contains(&TestDevice::Cuda) {
+        eprintln!(
+            "test_devices: integers are timed on the processor; on a GPU there is no engine for them yet"
+        );
+    }
     let targets = args.model.targets();
     ensure!(
         args.page_bench.is_none() || targets.len() == 1,
@@ -138,18 +152,16 @@ pub fn run_optimize(args: &OptimizeArgs) -> Result<ExitCode> {
         let started = Instant::now();
         let bar = progress_bar("step {pos}/{len}");
         let say = |text: &str| bar.suspend(|| eprintln!("{text}"));
-        let result = optimize(target, &config, args.begin(), &device, &bar, &say).map_err(explain);
+        let task = Task { target, config: &config, benchmark: &benchmark, device: &device };
+        let result = optimize(task, args.begin(), &bar, &say).map_err(explain);
         bar.finish_and_clear();
         let result = result.unwrap_or_else(|error| {
             eprintln!("error: {}: {error:#}", target.name());
             OptimizationResult::failed(target, &error, started.elapsed().as_secs_f64() / 60.0)
         });
-        results.push(match page.clone().filter(|_| result.success) {
-            Some(page) => result.with_page(page),
-            None => result,
-        });
+        results.push(measured(result, task, page.clone())?);
     }
-    let report = OptimizationReport::new(results, &config);
+    let report = OptimizationReport::new(results, &config, &benchmark);
     write_report(&report)?;
     let text = match args.json {
         true => serde_json::to_string_pretty(&report)?,
@@ -159,6 +171,36 @@ pub fn run_optimize(args: &OptimizeArgs) -> Result<ExitCode> {
     let has_failed = report.optimization_summary.failed_optimizations > 0;
     let is_refused = args.gate && !report.is_passed();
     Ok(if has_failed || is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `result` with what is measured outside of this process, kept in the network's folder.
+fn measured(result: OptimizationResult, task: Task, page: Option<PageFigures>) -> Result<OptimizationResult> {
+    let Task { config, target, benchmark, .. } = task;
+    let Some(details) = result.details.as_deref() else { return Ok(result) };
+    let file = config.output_dir.join(target.name()).join(&details.files.optimized.name);
+    let memory = if benchmark.memory_profiling { peak_memory(&file)? } else { None };
+    let mut result = match memory {
+        Some(bytes) => result.with_peak_memory(bytes),
+        None => result,
+    };
+    if let Some(page) = page {
+        result = result.with_page(page);
+    }
+    keep_result(config, target, &result)?;
+    Ok(result)
+}
+
+/// Most bytes that a process of this program takes to load and run the ONNX file at `path`.
+fn peak_memory(path: &Path) -> Result<Option<u64>> {
+    let program = std::env::current_exe().context("this program has no path")?;
+    let output = std::process::Command::new(program)
+        .args(["profile", "--json", "--runs", "10", "--warm-ups", "1"])
+        .arg(path)
+        .output()
+        .context("cannot run this program once more, to measure its memory")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    let profile: serde_json::Value = serde_json::from_slice(&output.stdout).context("its profile")?;
+    Ok(profile.get("peak_memory_bytes").and_then(serde_json::Value::as_u64))
 }
 
 #[derive(Args)]

@@ -8,6 +8,7 @@ use crate::bundle::{Existing, NewFolder, read_bundle};
 use crate::checkpoint::Checkpoint;
 use crate::deployment::DeploymentConfig;
 use crate::files::read_limited;
+use crate::optimize::read_result;
 use crate::train::{Network, RunFolder, RunMetrics};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
@@ -26,6 +27,8 @@ pub struct BundleSource<'a> {
     pub origin: Origin<'a>,
     /// ONNX file in place of the origin's network: the same one in other numbers.
     pub model: Option<&'a Path>,
+    /// Folder of the network that `aware optimize` wrote: its integers, temperature and thresholds in place of the origin's.
+    pub optimized: Option<&'a Path>,
     /// Files with the same network for other runtimes.
     pub also: &'a [PathBuf],
     /// Name of the bundle, for people; else the configuration's or the origin's.
@@ -116,12 +119,41 @@ impl Content {
             Origin::Run(run) => Content::of_run(run, source, config)?,
             Origin::Bundle(folder) => Content::of_bundle(folder, source, config)?,
         };
+        if let Some(folder) = source.optimized {
+            content.take_optimized(folder).with_context(|| folder.display().to_string())?;
+        }
         if let Some(path) = source.model {
             content.onnx = read_limited(path, engine::runtime::onnx::MAX_BYTES as u64)?;
         }
         content.onnx = with_metadata(&content.onnx, content.metadata())
             .with_context(|| source.model.unwrap_or(Path::new(STAGE)).display().to_string())?;
         Ok(content)
+    }
+
+    /// Takes the student that `aware optimize` left in `folder`, as it was judged there.
+    fn take_optimized(&mut self, folder: &Path) -> Result<()> {
+        let result = read_result(folder)?;
+        let details = result.details.as_deref().context("the optimisation failed")?;
+        let file = &details.files.optimized;
+        let onnx = read_limited(&folder.join(&file.name), engine::runtime::onnx::MAX_BYTES as u64)?;
+        FileEntry { name: file.name.clone(), bytes: file.bytes, sha256: file.sha256.clone() }.check(&onnx)?;
+        self.onnx = onnx;
+        self.temperature = details.temperature;
+        self.thresholds = details.thresholds;
+        if let Some(training) = self.training.as_object_mut() {
+            let summary = serde_json::json!({
+                "test_auc": details.auc,
+                "test_auc_after_training_only": details.auc_after_training_only,
+                "calibration": details.calibration,
+                "best_epoch": details.best_epoch,
+                "four_bits": details.four_bits,
+                "floats": details.floats,
+                "size_reduction_percent": result.size_reduction_percent,
+                "pictures": details.pictures,
+            });
+            training.insert("optimization".into(), summary);
+        }
+        Ok(())
     }
 
     fn of_run(run: &RunFolder, source: &BundleSource, config: &DeploymentConfig) -> Result<Self> {
@@ -234,7 +266,8 @@ impl Content {
         let found = engine_logits(&files[0].1, &inputs)?;
         let parity = Parity::of(&found, &reference, self.temperature)?;
         parity.check(&file, format, config)?;
-        let is_new = source.model.is_some() || matches!(source.origin, Origin::Run(_));
+        let is_new =
+            source.model.is_some() || source.optimized.is_some() || matches!(source.origin, Origin::Run(_));
         if let (true, Some(training)) = (is_new, manifest.training.as_object_mut()) {
             training.insert("written".into(), serde_json::to_value(&parity)?);
         }

@@ -1,5 +1,6 @@
 //! What a file is worth: its logits in the engine, and its time there.
 
+use super::benchmark::BenchmarkConfig;
 use crate::complementarity::compare;
 use crate::dataset::Sample;
 use crate::loader::{Loader, View};
@@ -10,20 +11,14 @@ use engine::{Session, Tensor};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// Pictures that are decoded at once.
-const BATCH: usize = 32;
-/// Runs before the timed ones, and timed runs.
-const WARM_UPS: usize = 10;
-const RUNS: usize = 100;
-
-/// The engine's logit of every sample of `loader` by the ONNX file `onnx`.
+/// The engine's logit of every sample of `loader` by the ONNX file `onnx`; `batch` pictures are decoded at once.
 ///
 /// # Errors
 /// If the engine refuses the file, a picture does not load, or a logit is no number.
-pub fn engine_logits(onnx: &[u8], loader: &Loader) -> Result<Vec<Scored>> {
+pub fn engine_logits(onnx: &[u8], loader: &Loader, batch: usize) -> Result<Vec<Scored>> {
     let mut session = Session::load(onnx)?;
     let mut scored = Vec::new();
-    for batch in loader.batches(View::Plain, BATCH, 0) {
+    for batch in loader.batches(View::Plain, batch, 0) {
         let pictures = batch?.pictures;
         let (count, shape) = (pictures.dim(0)?, [&[1], &pictures.dims()[1..]].concat());
         for n in 0..count {
@@ -104,30 +99,31 @@ pub struct Speed {
 ///
 /// # Errors
 /// If the engine refuses a file.
-pub fn speed(original: &[u8], optimized: &[u8]) -> Result<Speed> {
+pub fn speed(original: &[u8], optimized: &[u8], benchmark: &BenchmarkConfig) -> Result<Speed> {
+    let (warm_ups, runs) = (benchmark.warmup_iterations, benchmark.benchmark_iterations.max(1));
     let mut sessions = [Session::load(original)?, Session::load(optimized)?];
     let shape = sessions[0].input_shape().to_vec();
     // Values that run through the range of normalised pictures.
     let values = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37).sin() * 2.0).collect();
     let picture = Tensor::from_vec(shape, values);
     let mut times = [Vec::new(), Vec::new()];
-    for round in 0..WARM_UPS + RUNS {
+    for round in 0..warm_ups + runs {
         for (session, times) in sessions.iter_mut().zip(&mut times) {
             let started = Instant::now();
             session.run(&picture)?;
-            if round >= WARM_UPS {
+            if round >= warm_ups {
                 times.push(started.elapsed().as_secs_f64() * 1e3);
             }
         }
     }
     times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
-    let [original_ms, optimized_ms] = [times[0][RUNS / 2], times[1][RUNS / 2]];
+    let [original_ms, optimized_ms] = [times[0][runs / 2], times[1][runs / 2]];
     Ok(Speed {
         original_ms,
         optimized_ms,
         fastest_ms: [times[0][0], times[1][0]],
         speedup: original_ms / optimized_ms,
-        runs: RUNS,
+        runs,
         level: engine::runtime::cpu::int8::Level::best().name().to_owned(),
     })
 }

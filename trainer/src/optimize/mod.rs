@@ -7,12 +7,14 @@
 //! 5. every file is exported, read back and held to the student (parity) and to the teacher ([`measure`]);
 //! 6. [`report`]: what was gained and lost, with gates.
 
+mod benchmark;
 mod config;
 mod files;
 mod learn;
 mod measure;
 mod report;
 
+pub use benchmark::{BenchmarkConfig, TestDevice};
 pub use config::{Backend, QatConfig, Target};
 pub use files::{FileFigures, StudentFiles};
 pub use learn::{StudentEpoch, StudentFolder, StudentProgress};
@@ -69,24 +71,37 @@ struct School {
     test: Loader,
 }
 
-/// Optimises the network `target` by `config` and gives what came of it; `say` gets what people want to read.
+/// What an optimisation is of, and how it is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// Which network.
+    pub target: Target,
+    /// How it is optimised.
+    pub config: &'a QatConfig,
+    /// How it is measured.
+    pub benchmark: &'a BenchmarkConfig,
+    /// What computes while it learns.
+    pub device: &'a Device,
+}
+
+/// Optimises one network and gives what came of it; `say` gets what people want to read.
 ///
 /// # Errors
 /// If the teacher is missing, damaged or of another kind; if its data does not fit; if a range or scale collapses; if an
 /// exported file is not the student. Whatever was not finished is left under no final name.
 pub fn optimize(
-    target: Target,
-    config: &QatConfig,
+    task: Task,
     begin: Begin,
-    device: &Device,
     bar: &ProgressBar,
     say: &dyn Fn(&str),
 ) -> Result<OptimizationResult> {
+    let Task { target, config, benchmark, .. } = task;
     config.check()?;
+    benchmark.check()?;
     let started = Instant::now();
     let folder = StudentFolder(config.output_dir.join(target.name()));
     prepare(&folder, begin)?;
-    let school = enrol(target, config, device)?;
+    let school = enrol(task)?;
     let run = &school.config;
     say(&format!(
         "{}: {} at {} px, {} training, {} validation, {} test pictures",
@@ -175,7 +190,7 @@ pub fn optimize(
         progress.bits.values().any(|bits| *bits == WeightBits::Float) || target == Target::Genconvit;
     parity.check(if has_floats { 1.0 } else { 0.0 }).context("the export is refused")?;
 
-    let engine = |onnx: &[u8], loader: &Loader| engine_logits(onnx, loader);
+    let engine = |onnx: &[u8], loader: &Loader| engine_logits(onnx, loader, benchmark.test_batch_size);
     let integer_bytes = prost::Message::encode_to_vec(&integers);
     let [val_logits, test_logits] = [&school.val, &school.test].map(|loader| engine(&integer_bytes, loader));
     let (val_logits, test_logits) = (val_logits?, test_logits?);
@@ -189,7 +204,8 @@ pub fn optimize(
     let baseline_loss = auc_loss(samples, &original_test, &engine(&baseline, &school.test)?)?;
     let eight = file_bytes(&student, ActivationBits::Eight)?;
     let eight_loss = auc_loss(samples, &original_test, &engine(&eight, &school.test)?)?;
-    let speed = speed(&original, &integer_bytes)?;
+    let speed =
+        benchmark.times_the_processor().then(|| speed(&original, &integer_bytes, benchmark)).transpose()?;
     let calibration = report::Calibration {
         teacher: report::judged_calibration(
             &original_val,
@@ -225,20 +241,42 @@ pub fn optimize(
         files,
     };
     let result = OptimizationResult::of(target, details, started.elapsed().as_secs_f64() / 60.0);
-    write_json(&folder.0.join("result.json"), &result)?;
+    keep_result(config, target, &result)?;
     Ok(result)
+}
+
+/// Name of an [`OptimizationResult`] in its network's folder.
+pub const RESULT_NAME: &str = "result.json";
+
+/// Writes `result` into the folder of `target`.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn keep_result(config: &QatConfig, target: Target, result: &OptimizationResult) -> Result<()> {
+    write_json(&config.output_dir.join(target.name()).join(RESULT_NAME), result)
+}
+
+/// The result that [`optimize`] wrote into `folder`, that of one network.
+///
+/// # Errors
+/// If there is none, or it is damaged.
+pub fn read_result(folder: &Path) -> Result<OptimizationResult> {
+    const MAX_BYTES: u64 = 16 << 20;
+    let path = folder.join(RESULT_NAME);
+    let bytes = read_limited(&path, MAX_BYTES).context("there is no finished `aware optimize`")?;
+    serde_json::from_slice(&bytes).with_context(|| format!("in {}", path.display()))
 }
 
 /// Makes sure that nothing is overwritten that was not meant to be.
 fn prepare(folder: &StudentFolder, begin: Begin) -> Result<()> {
     let path = folder.0.display();
-    let is_there = folder.0.join("result.json").exists() || folder.last().exists() || folder.best().exists();
+    let is_there = folder.0.join(RESULT_NAME).exists() || folder.last().exists() || folder.best().exists();
     match begin {
         Begin::Fresh if is_there => {
             bail!("{path} holds an optimisation already; add --resume to go on, or --force to begin anew")
         }
         Begin::Force if is_there => {
-            for file in [folder.last(), folder.best(), folder.history(), folder.0.join("result.json")] {
+            for file in [folder.last(), folder.best(), folder.history(), folder.0.join(RESULT_NAME)] {
                 if file.exists() {
                     std::fs::remove_file(&file)
                         .with_context(|| format!("cannot remove {}", file.display()))?;
@@ -251,7 +289,8 @@ fn prepare(folder: &StudentFolder, begin: Begin) -> Result<()> {
 }
 
 /// Reads the teacher and the pictures of its run.
-fn enrol(target: Target, config: &QatConfig, device: &Device) -> Result<School> {
+fn enrol(task: Task) -> Result<School> {
+    let Task { target, config, benchmark, device } = task;
     let path = config.teacher(target);
     let of = || format!("the teacher of {}", target.name());
     let bytes = read_limited(path, MAX_TEACHER_BYTES)
@@ -281,6 +320,7 @@ fn enrol(target: Target, config: &QatConfig, device: &Device) -> Result<School> 
     let of_split =
         |split| -> Vec<Sample> { samples.iter().filter(|sample| sample.split == split).cloned().collect() };
     let [train, val, test] = [Split::Train, Split::Val, Split::Test].map(of_split);
+    let test = benchmark.chosen(test)?;
     for (name, samples) in [("train", &train), ("val", &val), ("test", &test)] {
         let fakes = samples.iter().filter(|sample| sample.is_fake()).count();
         ensure!(fakes > 0 && fakes < samples.len(), "the {name} split needs real and fake pictures");

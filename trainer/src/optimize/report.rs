@@ -1,5 +1,6 @@
 //! What an optimisation gained and lost: the original's report with its keys, intervals beside them, and gates.
 
+use super::benchmark::BenchmarkConfig;
 use super::config::{QatConfig, Target};
 use super::files::StudentFiles;
 use super::learn::StudentEpoch;
@@ -162,8 +163,8 @@ pub struct Details {
     pub calibration: Calibration,
     /// Trainer and engine, byte by byte.
     pub parity: Parity,
-    /// Both files in the engine on this machine.
-    pub speed: Speed,
+    /// Both files in the engine on this machine; absent if they were not timed there.
+    pub speed: Option<Speed>,
     /// What was written.
     pub files: StudentFiles,
 }
@@ -229,7 +230,7 @@ impl OptimizationResult {
             original_accuracy: Some(auc.original),
             optimized_accuracy: Some(auc.optimized),
             accuracy_degradation_percent: Some(100.0 * (auc.original - auc.optimized) / auc.original),
-            inference_speedup: Some(details.speed.speedup),
+            inference_speedup: details.speed.as_ref().map(|speed| speed.speedup),
             optimization_time_minutes: minutes,
             success: true,
             error_message: None,
@@ -264,6 +265,11 @@ impl OptimizationResult {
         OptimizationResult { inference_speedup: Some(page.speedup), page: Some(page), ..self }
     }
 
+    /// The same with the most memory that a process took, in bytes.
+    pub fn with_peak_memory(self, bytes: u64) -> Self {
+        OptimizationResult { peak_memory_mb: Some(bytes as f64 / 1e6), ..self }
+    }
+
     /// The demands on the network.
     pub fn gates(&self) -> Vec<Gate> {
         let gate = |name: &str, value: Option<f64>, is_met: &dyn Fn(f64) -> bool, how: &str| Gate {
@@ -274,9 +280,9 @@ impl OptimizationResult {
         };
         let speed_how = match (&self.page, &self.details) {
             (Some(page), _) => format!("{} beside onnxruntime-web FP32 in one page", page.column),
-            (None, Some(details)) => {
-                format!("our integers ({}) beside our floats, natively", details.speed.level)
-            }
+            (None, Some(details)) => details.speed.as_ref().map_or(String::new(), |speed| {
+                format!("our integers ({}) beside our floats, natively", speed.level)
+            }),
             (None, None) => String::new(),
         };
         let size = self.details.as_ref().map(|_| self.size_reduction_percent);
@@ -341,13 +347,15 @@ pub struct OptimizationReport {
     pub gates: BTreeMap<String, Vec<Gate>>,
     /// The choices.
     pub optimization_config: QatConfig,
+    /// How it was measured.
+    pub benchmark_config: BenchmarkConfig,
     /// Seconds since 1970 when it was written.
     pub timestamp: u64,
 }
 
 impl OptimizationReport {
     /// The report on `results` of a run by `config`.
-    pub fn new(results: Vec<OptimizationResult>, config: &QatConfig) -> Self {
+    pub fn new(results: Vec<OptimizationResult>, config: &QatConfig, benchmark: &BenchmarkConfig) -> Self {
         let done: Vec<&OptimizationResult> = results.iter().filter(|result| result.success).collect();
         let mean = |value: &dyn Fn(&OptimizationResult) -> Option<f64>| {
             let values: Vec<f64> = done.iter().filter_map(|result| value(result)).collect();
@@ -374,6 +382,7 @@ impl OptimizationReport {
             individual_results: results,
             gates,
             optimization_config: config.clone(),
+            benchmark_config: benchmark.clone(),
             timestamp: now.map_or(0, |now| now.as_secs()),
         }
     }
@@ -428,13 +437,16 @@ impl Details {
     }
 }
 
-/// Writes `report` as JSON to its place and, into the output folder, as a page with plots.
+/// Writes `report` as JSON to its place and, if there are to be plots, into the output folder as a page.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write_report(report: &OptimizationReport) -> Result<()> {
     let config = &report.optimization_config;
     write_json(&config.comparison(), report)?;
+    if !report.benchmark_config.save_plots {
+        return Ok(());
+    }
     let mut page = Page::new("From floats to integers");
     let mut rows = Vec::new();
     for result in &report.individual_results {
@@ -598,7 +610,7 @@ mod tests {
     }
 
     fn report(results: Vec<OptimizationResult>) -> OptimizationReport {
-        OptimizationReport::new(results, &QatConfig::default())
+        OptimizationReport::new(results, &QatConfig::default(), &BenchmarkConfig::default())
     }
 
     #[test]

@@ -1,0 +1,31 @@
+//! How much memory this process took.
+
+/// The most bytes that were resident at once, as the system counts them; none where it does not say.
+pub fn peak_bytes() -> Option<u64> {
+    peak_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// The line `VmHWM: N kB` of Linux's status of a process (proc_pid_status(5)).
+fn peak_in(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_the_peak_is_read() {
+        assert_eq!(peak_in("VmPeak:\t  900 kB\nVmHWM:\t   512 kB\nVmRSS:\t 100 kB\n"), Some(512 << 10));
+        assert_eq!(peak_in("VmHWM:\t18446744073709551615 kB"), None);
+        assert_eq!(peak_in(""), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_takes_more_than_nothing() {
+        assert!(peak_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}
