@@ -96,12 +96,42 @@ def functions():
             [conv_a, node("BatchNormalization", "a g b m v", "y")],
             [*weights, *(constant(n, formula(5, seed=i)) for i, n in enumerate("gbm")), constant("v", np.full(5, 0.25))],
         ),
+        **scaled_channels(),
         "constant_folded": model(
             [node("Mul", "c c", "d"), node("Add", "d c", "e"), node("Add", "x e", "y")], [constant("c", formula(3, 1, 1))]
         ),
         "constant_node": model(
             [helper.make_node("Constant", [], ["c"], value=constant("v", formula(3, 1, 1))), node("Mul", "x c", "y")]
         ),
+    }
+
+
+def scaled_channels():
+    """Convolutions whose channels are multiplied and shifted behind them."""
+    norm = lambda count: [
+        *(constant(n, formula(count, seed=i)) for i, n in enumerate("gbm")), constant("v", np.full(count, 0.5)),
+    ]
+    batch_norm = node("BatchNormalization", "a g b m v", "n", epsilon=1e-3)
+    pointwise, weights = conv("a", INPUT, (5, 3, 1, 1))
+    depthwise = node("Conv", "x w", "a", group=3, pads=[1, 1, 1, 1])
+    grouped = node("Conv", "x w", "a", group=2)
+    relu = node("Relu", "n", "y")
+    behind = lambda *constants: model([pointwise, node("Mul", "a c", "n"), node("Add", "n d", "y")], [*weights, *constants])
+    return {
+        "scaled_by_batch_norm_then_relu": model([pointwise, batch_norm, relu], [*weights, *norm(5)]),
+        "scaled_by_batch_norm_of_depthwise": model(
+            [depthwise, batch_norm, relu], [constant("w", formula(3, 1, 3, 3, seed=5)), *norm(3)]
+        ),
+        "scaled_by_batch_norm_of_groups": model(
+            [grouped, batch_norm, relu], [constant("w", formula(6, 2, 1, 1, seed=5)), *norm(6)], (1, 4, 3, 3)
+        ),
+        "scaled_by_batch_norm_read_twice": model(
+            [pointwise, batch_norm, node("Add", "a n", "y")], [*weights, *norm(5)]
+        ),
+        "scaled_channels": behind(constant("c", formula(5, 1, 1, seed=2)), constant("d", formula(1, 5, 1, 1, seed=3))),
+        "scaled_as_a_whole": behind(constant("c", -0.75), constant("d", np.full((1, 1), 0.5))),
+        "scaled_columns": behind(constant("c", formula(4, seed=2)), constant("d", formula(4, 1, seed=3))),
+        "scaled_to_more_pictures": behind(constant("c", formula(1, 1, 1)), constant("d", formula(2, 1, 1, 1))),
     }
 
 

@@ -66,7 +66,9 @@ const GRAPHS: &[(&str, &[u8], &str)] = graphs![
     residual_relu_add residual_relu_clip residual_second_branch_later residual_three_in_a_row
     residual_two_branches residual_unused_reader resize_linear resize_linear_corners
     resize_linear_down resize_nearest resize_nearest_default resize_nearest_down resize_to_sizes
-    silu silu_of_conv slice slice_by_huge_steps slice_of_conv softmax softmax_of_channels
+    scaled_as_a_whole scaled_by_batch_norm_of_depthwise scaled_by_batch_norm_of_groups
+    scaled_by_batch_norm_read_twice scaled_by_batch_norm_then_relu scaled_channels scaled_columns
+    scaled_to_more_pictures silu silu_of_conv slice slice_by_huge_steps slice_of_conv softmax softmax_of_channels
     softmax_of_set_11 softmax_of_set_12 split_second split_sizes squeeze transpose transpose_of_conv
     transpose_of_conv_rows transpose_reversed transposed_2x2 transposed_3x3 transposed_of_two
     transposed_overlapping trees_logistic trees_plain unsqueeze windows
@@ -133,6 +135,30 @@ fn quantised_graphs_run_in_integers() {
         };
         assert!(kernels.iter().all(is_integer), "{name}: {kernels:?}");
         println!("{name}: {kernels:?}");
+    }
+}
+
+#[test]
+fn what_is_done_to_each_channel_is_taken_into_the_convolution_before_it() {
+    for (name, wanted) in [
+        ("batch_norm_of_conv", &["conv"][..]),
+        ("scaled_by_batch_norm_then_relu", &["conv"]),
+        ("scaled_by_batch_norm_of_depthwise", &["depthwise"]),
+        ("scaled_by_batch_norm_of_groups", &["grouped conv", "unary"]),
+        ("scaled_channels", &["conv"]),
+        ("scaled_as_a_whole", &["conv"]),
+        // Nothing that something else reads, or that differs within a channel.
+        ("scaled_by_batch_norm_read_twice", &["conv", "binary", "binary", "add"]),
+        ("scaled_columns", &["conv", "binary", "binary"]),
+        ("scaled_to_more_pictures", &["conv", "binary"]),
+    ] {
+        let (_, onnx, _) = GRAPHS.iter().find(|graph| graph.0 == name).unwrap();
+        let session = Session::load(onnx).unwrap();
+        let steps = session.plan().steps.iter();
+        // The result of a map goes back to ONNX's order.
+        let kernels: Vec<&str> =
+            steps.map(|step| step.kernel.name()).filter(|kernel| *kernel != "gather").collect();
+        assert_eq!(kernels, wanted, "{name}");
     }
 }
 

@@ -9,6 +9,7 @@ use crate::tensors::{TensorsError, check_fit, read_header};
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::VarMap;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -81,10 +82,33 @@ pub fn save(path: &Path, variables: &VarMap, training: Option<Training>, progres
             add("average", average.state()?);
         }
     }
+    save_tensors(path, &tensors, progress)
+}
+
+/// Writes `tensors` with `progress` in the file's metadata.
+///
+/// # Errors
+/// If the file cannot be written whole; the one before it then stays.
+pub fn save_tensors(path: &Path, tensors: &HashMap<String, Tensor>, progress: &impl Serialize) -> Result<()> {
     let metadata = HashMap::from([(PROGRESS_KEY.to_owned(), serde_json::to_string(progress)?)]);
     let bytes =
         safetensors::serialize(tensors.iter(), Some(metadata)).context("cannot serialise the checkpoint")?;
     write_whole(path, &bytes)
+}
+
+/// What [`save_tensors`] wrote to `path`.
+///
+/// # Errors
+/// If the file is missing, too large, damaged or holds another kind of progress.
+pub fn load_tensors<P: DeserializeOwned>(path: &Path) -> Result<(P, HashMap<String, Tensor>)> {
+    let context = || format!("cannot read the checkpoint {}", path.display());
+    let bytes = read_limited(path, MAX_BYTES)?;
+    let header = read_header(&bytes).with_context(context)?;
+    let progress = header.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS_KEY));
+    let Some(progress) = progress else { bail!("{} is not a checkpoint of `aware`", path.display()) };
+    let progress = serde_json::from_str(progress).with_context(context)?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).with_context(context)?;
+    Ok((progress, tensors))
 }
 
 /// A checkpoint in memory.
@@ -100,15 +124,7 @@ impl Checkpoint {
     /// # Errors
     /// If the file is missing, too large, damaged or not of this program.
     pub fn read(path: &Path) -> Result<Self> {
-        let context = || format!("cannot read the checkpoint {}", path.display());
-        let bytes = read_limited(path, MAX_BYTES)?;
-        let header = read_header(&bytes).with_context(context)?;
-        let progress = header.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS_KEY));
-        let Some(progress) = progress else {
-            bail!("{} is not a checkpoint of `aware train`", path.display())
-        };
-        let progress = serde_json::from_str(progress).with_context(context)?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).with_context(context)?;
+        let (progress, tensors) = load_tensors(path)?;
         Ok(Checkpoint { progress, tensors })
     }
 

@@ -4,6 +4,7 @@ mod classify;
 mod export;
 mod faces;
 mod judge;
+mod optimize;
 mod paths;
 mod prepare;
 
@@ -21,6 +22,7 @@ use judge::{
     CompareArgs, EvaluateArgs, FeaturesArgs, LeaveOneOutArgs, run_compare, run_evaluate, run_features,
     run_leave_one_out,
 };
+use optimize::{OptimizeArgs, QuantizeArgs, run_optimize, run_quantize};
 use paths::{PathsArgs, run_paths};
 use prepare::{PrepareArgs, ValidateArgs, run_prepare, run_validate};
 use std::io::Write;
@@ -39,6 +41,7 @@ use trainer::import::{Classifier, read_weights, take_weights};
 use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
+use trainer::unfold::take_onnx;
 
 #[derive(Parser)]
 #[command(name = "aware", version, about = "Deepfake detection that never leaves the device")]
@@ -75,7 +78,11 @@ enum Command {
         _b3. A run begins at the checkpoint with `initial = \"CHECKPOINT\"` in its configuration. Its pictures are \
         normalised by ImageNet's mean and deviation; a few of timm's weights (tf_efficientnetv2_b3.in21k and \
         .in21k_ft_in1k, mobilenetv4_conv_small.e3600_r256_in1k) were trained with 0.5 and 0.5, and begin worse.\n\n\
-        Example:\n  aware import --network efficientnetv2-b0 --weights model.safetensors --output runs/b0.safetensors"
+        FILE may also be an ONNX file in floats that `export` or `bundle` wrote: the network then is the file's, to \
+        `optimize` it (with \"reestimation_batches\": 0, see docs/optimize.md).\n\n\
+        Examples:\n  aware import --network efficientnetv2-b0 --weights model.safetensors --output runs/b0.safetensors\n  \
+        aware import --network mobilenetv4-conv-small --weights models/first/stage1.onnx \
+        --config trainer/configs/first.toml --output runs/first.safetensors"
     )]
     Import(ImportArgs),
     /// Train a network on a manifest.
@@ -95,6 +102,12 @@ enum Command {
     /// Write a network as ONNX, in floats or in integers.
     #[command(after_help = export::EXAMPLES)]
     Export(ExportArgs),
+    /// Turn finished networks into integers that learned, with exports, checks and a report.
+    #[command(after_help = optimize::OPTIMIZE_HELP)]
+    Optimize(OptimizeArgs),
+    /// Turn an ONNX file into integers after training.
+    #[command(after_help = optimize::QUANTIZE_HELP)]
+    Quantize(QuantizeArgs),
     /// Time an ONNX file in the engine, step by step.
     #[command(after_help = "Example:\n  aware profile models/first/stage1.onnx --runs 200")]
     Profile(ProfileArgs),
@@ -116,9 +129,12 @@ struct ImportArgs {
     /// Preset of the network.
     #[arg(long)]
     network: String,
-    /// The published weights.
+    /// The published weights, or an ONNX file of ours in floats.
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
+    /// Configuration of the run that the weights are from, which the checkpoint then names.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Where the checkpoint goes.
     #[arg(long, value_name = "CHECKPOINT")]
     output: PathBuf,
@@ -239,6 +255,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Features(args) => run_features(&args)?,
         Command::Compare(args) => run_compare(&args)?,
         Command::Export(args) => run_export(&args)?,
+        Command::Optimize(args) => return run_optimize(&args),
+        Command::Quantize(args) => run_quantize(&args)?,
         Command::Profile(args) => run_profile(&args)?,
         Command::Bundle(args) => run_bundle(&args)?,
         Command::Blend(args) => run_blend(&args)?,
@@ -249,13 +267,24 @@ fn dispatch(command: Command) -> Result<ExitCode> {
 
 fn run_import(args: &ImportArgs) -> Result<()> {
     let network = Network::new(&args.network, args.seed, &Device::Cpu)?;
-    let weights = read_weights(&args.weights)?;
-    let classifier = take_weights(&network.variables, &weights)
-        .with_context(|| format!("{} as {}", args.weights.display(), args.network))?;
-    if let Classifier::Fresh { classes } = classifier {
-        println!("the classifier of {classes} classes is replaced by one fresh logit (seed {})", args.seed);
+    let of = || format!("{} as {}", args.weights.display(), args.network);
+    if args.weights.extension().is_some_and(|extension| extension == "onnx") {
+        let onnx = read_limited(&args.weights, engine::runtime::onnx::MAX_BYTES as u64)?;
+        take_onnx(&network.model, &onnx).with_context(of)?;
+    } else {
+        let weights = read_weights(&args.weights)?;
+        if let Classifier::Fresh { classes } = take_weights(&network.variables, &weights).with_context(of)? {
+            println!(
+                "the classifier of {classes} classes is replaced by one fresh logit (seed {})",
+                args.seed
+            );
+        }
     }
-    let config = RunConfig { network: args.network.clone(), seed: args.seed, ..RunConfig::default() };
+    let config = match &args.config {
+        Some(path) => RunConfig::read(path)?,
+        None => RunConfig { seed: args.seed, ..RunConfig::default() },
+    };
+    let config = RunConfig { network: args.network.clone(), ..config };
     checkpoint::save(&args.output, &network.variables, None, &Progress::start(config))?;
     println!("{}", args.output.display());
     Ok(())

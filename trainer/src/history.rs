@@ -3,6 +3,7 @@
 use crate::figure::{Axis, BLUE, Figure, INK, Mark, ORANGE, Panel, Series, TEAL};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::io::Write;
 use std::path::Path;
 
 /// One epoch.
@@ -31,6 +32,16 @@ pub fn read_history(path: &Path) -> Result<Vec<EpochLine>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let line = |line| serde_json::from_str(line).with_context(|| format!("in {}", path.display()));
     text.lines().map(line).collect()
+}
+
+/// Adds `line` as JSON to the file at `path`.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn append_line(path: &Path, line: &impl Serialize) -> Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).with_context(context)?;
+    writeln!(file, "{}", serde_json::to_string(line)?).with_context(context)
 }
 
 /// Loss, validation AUC and learning rate over the epochs.

@@ -11,8 +11,9 @@
 //! 5. [`metrics`], [`reliability`], [`judgement`], [`cascade`], [`trivial`] (by [`regression`]) and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure; [`history`] of the epochs;
 //! 6. [`evaluate`]: a run ([`judge`]), or [`scores`] from a file -> reports, with [`plots`] of their [`curves`] drawn as [`figure`]s on a [`page`] ([`report_page`]); [`leave_one_out`]: what a run is worth on a set it never saw;
 //!    [`features`] and [`pipeline`] (over [`pca`]): the embeddings; [`complementarity`]: two runs side by side;
-//! 7. [`export`]: network -> ONNX, in floats or integers -> bundle, checked through the engine; [`profile`]: where its time goes;
-//! 8. [`detect`]: pictures on disk -> reports, with the bundle.
+//! 7. [`export`]: network -> ONNX, in floats or integers -> bundle, checked through the engine; [`profile`]: where its time goes, beside what the machine can do ([`roofline`]);
+//! 8. [`optimize`] over [`quantisation`] and [`distill`]: the best epoch learns in integers, is exported and held to the engine; [`unfold`]: a written file becomes a network again;
+//! 9. [`detect`]: pictures on disk -> reports, with the bundle.
 
 pub mod config;
 pub mod dataset;
@@ -47,6 +48,7 @@ pub mod train;
 pub mod checkpoint;
 pub mod tensors;
 pub mod import;
+pub mod unfold;
 pub mod history;
 pub mod metrics;
 pub mod reliability;
@@ -70,6 +72,8 @@ pub mod pipeline;
 pub mod complementarity;
 pub mod export;
 pub mod quantisation;
+pub mod optimize;
 pub mod profile;
+pub mod roofline;
 pub mod detect;
 pub mod files;

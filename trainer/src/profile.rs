@@ -1,7 +1,9 @@
 //! Where a run of an ONNX file spends its time, step by step.
 
+use crate::roofline::Roofline;
 use anyhow::{Result, ensure};
 use engine::runtime::cpu::int8::Level;
+use engine::runtime::plan::{Plan, Step};
 use engine::{Session, Tensor};
 use serde::Serialize;
 use std::fmt::Write;
@@ -16,8 +18,17 @@ pub struct StepProfile {
     pub kernel: &'static str,
     /// Multiplications of a run.
     pub multiply_adds: u64,
+    /// Bytes read and written at least: operands, weights, result.
+    pub bytes: usize,
     /// Median time of a run, in milliseconds.
     pub median_ms: f64,
+    /// Multiply-adds a second, in billions, in that time.
+    pub gmacs: f64,
+    /// Multiply-adds a second, in billions, that the machine allows: its peak, or as many as its memory feeds.
+    pub attainable_gmacs: f64,
+    /// Shortest time that the machine allows over the median; 0.5 is half of what could be. Above 1 where maps and weights
+    /// lie in a nearer cache than the whole model's.
+    pub roofline_share: f64,
 }
 
 /// A whole model.
@@ -25,6 +36,8 @@ pub struct StepProfile {
 pub struct Profile {
     /// Instructions of the integer kernels.
     pub level: &'static str,
+    /// What this machine can do.
+    pub roofline: Roofline,
     /// Timed runs.
     pub runs: usize,
     /// Median time of a whole run, in milliseconds.
@@ -42,23 +55,18 @@ pub struct Profile {
 pub fn profile(onnx: &[u8], warm_ups: usize, runs: usize) -> Result<Profile> {
     ensure!(runs > 0, "at least one run is needed");
     let mut session = Session::load(onnx)?;
-    let inputs: Vec<Tensor> = session.plan().inputs.iter().map(|input| pattern(&input.shape)).collect();
+    let plan = session.plan();
+    let inputs: Vec<Tensor> = plan.inputs.iter().map(|input| pattern(&input.shape)).collect();
     let inputs: Vec<&Tensor> = inputs.iter().collect();
-    let mut steps: Vec<StepProfile> = Vec::new();
-    let mut times: Vec<Vec<f64>> = Vec::new();
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); plan.steps.len()];
     let mut totals = Vec::new();
     for run in 0..warm_ups + runs {
         let mut index = 0;
         let started = Instant::now();
-        session.run_watched(&inputs, |step, compute| {
+        session.run_watched(&inputs, |_, compute| {
             let started = Instant::now();
             compute();
             let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
-            if run == 0 {
-                let (name, kernel) = (step.name.clone(), step.kernel.name());
-                steps.push(StepProfile { name, kernel, multiply_adds: step.multiply_adds, median_ms: 0.0 });
-                times.push(Vec::new());
-            }
             if run >= warm_ups {
                 times[index].push(elapsed_ms);
             }
@@ -68,11 +76,41 @@ pub fn profile(onnx: &[u8], warm_ups: usize, runs: usize) -> Result<Profile> {
             totals.push(started.elapsed().as_secs_f64() * 1e3);
         }
     }
-    for (step, times) in steps.iter_mut().zip(times) {
-        step.median_ms = median(times);
-    }
+    let plan = session.plan();
+    let weights: usize = plan.steps.iter().map(|step| step.kernel.weight_bytes()).sum();
+    let maps = 4 * plan.buffers.iter().sum::<usize>();
+    let roofline = Roofline::measured(Level::best(), weights + maps);
+    let steps: Vec<StepProfile> = plan
+        .steps
+        .iter()
+        .zip(times)
+        .map(|(step, times)| StepProfile::new(plan, step, median(times), &roofline))
+        .collect();
     let multiply_adds = steps.iter().map(|step| step.multiply_adds).sum();
-    Ok(Profile { level: Level::best().name(), runs, median_ms: median(totals), multiply_adds, steps })
+    let (level, median_ms) = (Level::best().name(), median(totals));
+    Ok(Profile { level, roofline, runs, median_ms, multiply_adds, steps })
+}
+
+impl StepProfile {
+    fn new(plan: &Plan, step: &Step, median_ms: f64, roofline: &Roofline) -> Self {
+        let (bytes, work) = (plan.bytes_of(step), step.multiply_adds);
+        let least_ms = roofline.least_ms(work, bytes, step.kernel.arithmetic());
+        let gmacs = |ms: f64| if ms > 0.0 { work as f64 / 1e6 / ms } else { 0.0 };
+        StepProfile {
+            name: step.name.clone(),
+            kernel: step.kernel.name(),
+            multiply_adds: work,
+            bytes,
+            median_ms,
+            gmacs: gmacs(median_ms),
+            attainable_gmacs: gmacs(least_ms),
+            roofline_share: if median_ms > 0.0 { least_ms / median_ms } else { 0.0 },
+        }
+    }
+
+    fn least_ms(&self) -> f64 {
+        self.roofline_share * self.median_ms
+    }
 }
 
 /// Values that run through a range as normalised pictures have it.
@@ -91,30 +129,74 @@ impl Profile {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{:>9} {:>6} {:>9} {:>8}  kernel, node", "ms", "%", "MMAC", "GMAC/s");
-        let line = |text: &mut String, ms: f64, work: u64, what: &str| {
-            let share = 100.0 * ms / self.median_ms;
-            let (millions, rate) = (work as f64 / 1e6, work as f64 / 1e6 / ms);
-            let _ = writeln!(text, "{ms:9.4} {share:6.1} {millions:9.2} {rate:8.1}  {what}");
-        };
+        let _ = writeln!(
+            text,
+            "{:>9} {:>6} {:>9} {:>9} {:>8} {:>8} {:>6}  kernel, node",
+            "ms", "%", "MMAC", "KiB", "GMAC/s", "roof", "% of it"
+        );
         for step in &self.steps {
-            let what = format!("{}, {}", step.kernel, step.name);
-            line(&mut text, step.median_ms, step.multiply_adds, &what);
+            self.line(&mut text, &Line::of(step), &format!("{}, {}", step.kernel, step.name));
         }
-        let mut kinds: Vec<(&str, f64, u64)> = Vec::new();
+        let mut kinds: Vec<(&str, Line)> = Vec::new();
         for step in &self.steps {
             match kinds.iter_mut().find(|kind| kind.0 == step.kernel) {
-                Some(kind) => (kind.1, kind.2) = (kind.1 + step.median_ms, kind.2 + step.multiply_adds),
-                None => kinds.push((step.kernel, step.median_ms, step.multiply_adds)),
+                Some((_, line)) => line.add(&Line::of(step)),
+                None => kinds.push((step.kernel, Line::of(step))),
             }
         }
-        kinds.sort_by(|a, b| b.1.total_cmp(&a.1));
+        kinds.sort_by(|a, b| b.1.ms.total_cmp(&a.1.ms));
         let _ = writeln!(text);
-        for (kind, ms, work) in kinds {
-            line(&mut text, ms, work, &format!("all of {kind}"));
+        for (kind, line) in &kinds {
+            self.line(&mut text, line, &format!("all of {kind}"));
         }
-        let total = format!("whole runs, median of {}, {}", self.runs, self.level);
-        line(&mut text, self.median_ms, self.multiply_adds, &total);
+        let mut whole = Line::default();
+        self.steps.iter().for_each(|step| whole.add(&Line::of(step)));
+        whole.ms = self.median_ms;
+        self.line(&mut text, &whole, &format!("whole runs, median of {}, {}", self.runs, self.level));
+        let Roofline { integer_gmacs, float_gmacs, gigabytes, measured_bytes } = self.roofline;
+        let _ = writeln!(
+            text,
+            "\nroof: {integer_gmacs:.1} GMAC/s of integers ({}), {float_gmacs:.1} of floats, {gigabytes:.1} GB/s from \
+             {:.1} MiB, measured on one thread",
+            self.level,
+            measured_bytes as f64 / 1024.0 / 1024.0
+        );
         text
+    }
+
+    fn line(&self, text: &mut String, line: &Line, what: &str) {
+        let share = 100.0 * line.ms / self.median_ms;
+        let (millions, kibibytes) = (line.multiply_adds as f64 / 1e6, line.bytes as f64 / 1024.0);
+        let (rate, roof, reached) =
+            (millions / line.ms, millions / line.least_ms, 100.0 * line.least_ms / line.ms);
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{:9.4} {share:6.1} {millions:9.2} {kibibytes:9.1} {rate:8.1} {roof:8.1} {reached:6.1}  {what}",
+            line.ms
+        );
+    }
+}
+
+/// Figures of a step or of several.
+#[derive(Default)]
+struct Line {
+    ms: f64,
+    least_ms: f64,
+    multiply_adds: u64,
+    bytes: usize,
+}
+
+impl Line {
+    fn of(step: &StepProfile) -> Self {
+        let (ms, least_ms) = (step.median_ms, step.least_ms());
+        Line { ms, least_ms, multiply_adds: step.multiply_adds, bytes: step.bytes }
+    }
+
+    fn add(&mut self, other: &Line) {
+        self.ms += other.ms;
+        self.least_ms += other.least_ms;
+        self.multiply_adds += other.multiply_adds;
+        self.bytes += other.bytes;
     }
 }

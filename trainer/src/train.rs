@@ -6,7 +6,7 @@ use crate::checkpoint::{self, Checkpoint, Progress, Training};
 use crate::config::RunConfig;
 use crate::dataset::{Sample, Split, read_manifest};
 use crate::files::{write_json, write_whole};
-use crate::history::{EpochLine, read_history, training_curves};
+use crate::history::{EpochLine, append_line, read_history, training_curves};
 use crate::loader::{Item, Loader, View};
 use crate::loss::{binary_cross_entropy_with_logits, class_weights, total_loss};
 use crate::metrics::{Metrics, Scored, auc};
@@ -22,7 +22,6 @@ use engine::Thresholds;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -419,10 +418,4 @@ fn forget_lines_after(history: &Path, epoch: u64) -> Result<()> {
     };
     let kept: String = text.lines().filter(is_done).flat_map(|line| [line, "\n"]).collect();
     write_whole(history, kept.as_bytes())
-}
-
-fn append_line(path: &Path, value: &impl Serialize) -> Result<()> {
-    let context = || format!("cannot write {}", path.display());
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).with_context(context)?;
-    writeln!(file, "{}", serde_json::to_string(value)?).with_context(context)
 }

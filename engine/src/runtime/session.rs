@@ -47,7 +47,8 @@ impl Session {
     fn of(graph: &Graph, level: Level) -> Result<Self, ModelError> {
         let plan = Plan::at(graph, level)?;
         let buffers = plan.buffers.iter().map(|&words| vec![0; words]).collect();
-        Ok(Session { plan, buffers, scratch: Scratch::default() })
+        let scratch = Scratch::new(plan.scratch);
+        Ok(Session { plan, buffers, scratch })
     }
 
     /// What the model does, step by step.

@@ -11,7 +11,7 @@ pub mod tflite;
 
 pub use bundle::{BundleSource, write_bundle};
 pub use onnx::{Metadata, onnx_bytes, onnx_model};
-pub use quantise::{layer_inputs, points, quantise, quantised};
+pub use quantise::{layer_inputs, layer_of, points, quantise, quantised};
 pub use ranges::{Range, observe};
 pub use scheme::{
     ActivationBits, LayerScheme, MAX_BIAS, MIN_SCALE, Parameters, Scheme, WeightBits, covering_scale,

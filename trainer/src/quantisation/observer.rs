@@ -86,17 +86,19 @@ mod tests {
     }
 
     #[test]
-    fn an_outlier_is_cut_off_and_even_values_are_not() -> Result<()> {
-        let even: Vec<f32> = (0..1000).map(|i| i as f32 / 1000.0).collect();
-        let Some(range) = observer(even.clone())?.nearest(ActivationBits::Seven) else { panic!("no range") };
-        assert!(range.high > 0.98, "{range:?}");
-
-        let mut spread = even;
-        spread.push(3.0);
-        let observer = observer(spread)?;
+    fn an_outlier_is_cut_off_where_finer_steps_are_worth_more() -> Result<()> {
+        let even: Vec<f32> = (0..4000).map(|i| i as f32 / 4000.0).collect();
+        let mut observer = observer(even.clone())?;
         let Some(range) = observer.nearest(ActivationBits::Seven) else { panic!("no range") };
-        assert!(range.high < 2.0, "{range:?}");
-        assert_eq!(observer.whole(), Some(Range { low: 0.0, high: 3.0 }));
+        assert!(range.high > 0.98, "{range:?}");
+        // One value of 80,000 a little farther out costs less than it gives to all others.
+        for _ in 0..19 {
+            observer.watch(&Tensor::from_vec(even.clone(), even.len(), &Device::Cpu)?)?;
+        }
+        observer.watch(&Tensor::new(&[1.05f32], &Device::Cpu)?)?;
+        let Some(range) = observer.nearest(ActivationBits::Seven) else { panic!("no range") };
+        assert!((0.98..1.03).contains(&range.high), "{range:?}");
+        assert_eq!(observer.whole(), Some(Range { low: 0.0, high: 1.05 }));
         Ok(())
     }
 

@@ -167,6 +167,22 @@ impl Strategy {
                 self.integer_bytes -= layer.weights / 2;
             }
         }
+        self.give_back(wanted);
+    }
+
+    /// Gives eight bits back, to the layer with the largest error first, as long as the file stays small enough: a large
+    /// layer that was taken late makes small ones needless.
+    fn give_back(&mut self, wanted: usize) {
+        let mut order: Vec<usize> = (0..self.layers.len()).collect();
+        order.sort_by(|&a, &b| self.layers[b].four_bits.total_cmp(&self.layers[a].four_bits));
+        for index in order {
+            let layer = &mut self.layers[index];
+            let without = self.integer_bytes + layer.weights / 2;
+            if layer.chosen == WeightBits::Four && without <= wanted {
+                layer.chosen = WeightBits::Eight;
+                self.integer_bytes = without;
+            }
+        }
     }
 }
 
@@ -224,5 +240,15 @@ mod tests {
         assert_eq!(chosen(0.58), (1, 6_600));
         // The first layer would lose too much, so the file stays larger than wanted.
         assert_eq!(chosen(0.9), (2, 6_100));
+    }
+
+    #[test]
+    fn small_layers_get_their_bits_back_where_a_large_one_is_enough() {
+        let layers =
+            vec![layer("small", 100, 0.001, WeightBits::Eight), layer("large", 4000, 0.1, WeightBits::Eight)];
+        let mut strategy = Strategy { layers, float_bytes: 16_400, integer_bytes: 4_600 };
+        strategy.take_four_bits(StrategyConfig { size_reduction: 0.84, ..StrategyConfig::default() });
+        let bits: Vec<WeightBits> = strategy.layers.iter().map(|layer| layer.chosen).collect();
+        assert_eq!((bits, strategy.integer_bytes), (vec![WeightBits::Eight, WeightBits::Four], 2_600));
     }
 }

@@ -189,7 +189,10 @@ impl Student {
     }
 
     /// Logits `[N]` of `pictures` `[N, 3, H, W]`, nothing quantised.
-    pub(super) fn forward_in_floats(&self, pictures: &Tensor) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// If the shape is another.
+    pub fn forward_in_floats(&self, pictures: &Tensor) -> Result<Tensor> {
         self.walk(FakeQuantise::in_floats(self), pictures)
     }
 

@@ -2,6 +2,7 @@
 
 use super::copy::Strided;
 use crate::runtime::graph::Binary;
+use crate::runtime::shape::MAX_RANK;
 use multiversion::multiversion;
 
 /// An operation whose operands are walked along the axes of the result.
@@ -44,11 +45,11 @@ impl Broadcast {
 
     /// `out`, dense, of the operands.
     pub fn run(&self, a: &[f32], b: &[f32], out: &mut [f32]) {
-        let mut index = vec![0; self.outer.len()];
+        let mut index = [0; MAX_RANK];
         let mut at = [0, 0];
         for run in out.chunks_exact_mut(self.inner) {
             self.run_inner(&a[at[0]..], &b[at[1]..], run);
-            for axis in (0..index.len()).rev() {
+            for axis in (0..self.outer.len()).rev() {
                 index[axis] += 1;
                 (0..2).for_each(|side| at[side] += self.strides[side][axis]);
                 if index[axis] < self.outer[axis] {

@@ -1,7 +1,7 @@
 //! Dense convolution: tiles of windows times the packed weights, without a full column matrix.
 
 use super::clamp::Clamp;
-use super::matrix::{Finish, PackedMatrix, ROWS, multiply, multiply_tile};
+use super::matrix::{Finish, PackedMatrix, ROWS, multiply, multiply_tile, tile_elements};
 use crate::runtime::plan::Geometry;
 
 /// A dense convolution with bias, optional addition and clamp.
@@ -42,14 +42,29 @@ impl Conv {
         self.geometry.input[0] * self.geometry.input[1] * self.channels
     }
 
-    /// `out` `[OH, OW, C_out]` of `x` `[H, W, C_in]`, plus `added` of the output's shape.
-    pub fn run(&self, x: &[f32], added: Option<&[f32]>, out: &mut [f32], scratch: &mut Vec<f32>) {
+    /// Elements of one image of the result.
+    pub fn output_elements(&self) -> usize {
+        self.geometry.output[0] * self.geometry.output[1] * self.bias.len()
+    }
+
+    /// Elements of its packed weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.matrix.elements() + self.bias.len()
+    }
+
+    /// Elements that a run needs.
+    pub fn scratch_elements(&self) -> usize {
+        tile_elements(self.matrix.k())
+    }
+
+    /// `out` `[OH, OW, C_out]` of `x` `[H, W, C_in]`, plus `added` of the output's shape; `scratch` holds
+    /// [`Conv::scratch_elements`].
+    pub fn run(&self, x: &[f32], added: Option<&[f32]>, out: &mut [f32], scratch: &mut [f32]) {
         let finish = Finish { bias: &self.bias, added, clamp: self.clamp };
         if self.geometry.is_pointwise() {
-            return multiply(x, &self.matrix, &finish, out, scratch);
+            return multiply(x, self.matrix.panels(), &finish, out, scratch);
         }
         let k = self.matrix.k();
-        scratch.resize(scratch.len().max(k * ROWS), 0.0);
         let tile = &mut scratch[..k * ROWS];
         let pixels = self.geometry.output[0] * self.geometry.output[1];
         for first in (0..pixels).step_by(ROWS) {
@@ -57,7 +72,7 @@ impl Conv {
             for row in 0..count {
                 self.pack_window(x, first + row, row, tile);
             }
-            multiply_tile(tile, &self.matrix, &finish, first, count, out);
+            multiply_tile(tile, self.matrix.panels(), &finish, first, count, out);
         }
     }
 

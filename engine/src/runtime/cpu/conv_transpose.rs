@@ -1,7 +1,7 @@
 //! Transposed convolution: every input pixel adds its window to the output.
 
 use super::clamp::Clamp;
-use super::matrix::{Finish, PackedMatrix, multiply};
+use super::matrix::{Finish, PackedMatrix, multiply, tile_elements};
 use crate::runtime::plan::Geometry;
 
 /// A transposed convolution with bias and clamp.
@@ -9,6 +9,8 @@ pub struct ConvTranspose {
     /// `[C_in, KH * KW * C_out]`
     matrix: PackedMatrix,
     bias: Vec<f32>,
+    /// What is added to the windows before they are added up: nothing.
+    zeros: Vec<f32>,
     /// Of the convolution that leads from the output back to the input.
     geometry: Geometry,
     clamp: Clamp,
@@ -19,7 +21,8 @@ impl ConvTranspose {
     pub fn new(weight: &[f32], channels: usize, bias: Vec<f32>, geometry: Geometry, clamp: Clamp) -> Self {
         let (taps, cout) = (geometry.kernel[0] * geometry.kernel[1], bias.len());
         let element = |cin: usize, column: usize| weight[(cin * cout + column % cout) * taps + column / cout];
-        ConvTranspose { matrix: PackedMatrix::new(channels, taps * cout, element), bias, geometry, clamp }
+        let matrix = PackedMatrix::new(channels, taps * cout, element);
+        ConvTranspose { matrix, bias, zeros: vec![0.0; taps * cout], geometry, clamp }
     }
 
     /// Elements of the windows before they are added up.
@@ -33,13 +36,22 @@ impl ConvTranspose {
         self.geometry.output[0] * self.geometry.output[1] * self.matrix.k()
     }
 
-    /// `out` `[OH, OW, C_out]` of `x` `[H, W, C_in]`.
-    pub fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {
+    /// Elements of its packed weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.matrix.elements() + self.bias.len()
+    }
+
+    /// Elements that a run needs.
+    pub fn scratch_elements(&self) -> usize {
+        Self::window_elements(&self.geometry, self.bias.len()).saturating_add(tile_elements(self.matrix.k()))
+    }
+
+    /// `out` `[OH, OW, C_out]` of `x` `[H, W, C_in]`; `scratch` holds [`ConvTranspose::scratch_elements`].
+    pub fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
         let cout = self.bias.len();
-        let mut windows = vec![0.0; Self::window_elements(&self.geometry, cout)];
-        let none = vec![0.0; self.matrix.m()];
-        let finish = Finish { bias: &none, added: None, clamp: Clamp::default() };
-        multiply(x, &self.matrix, &finish, &mut windows, scratch);
+        let (windows, tile) = scratch.split_at_mut(Self::window_elements(&self.geometry, cout));
+        let finish = Finish { bias: &self.zeros, added: None, clamp: Clamp::default() };
+        multiply(x, self.matrix.panels(), &finish, windows, tile);
         out.chunks_exact_mut(cout).for_each(|pixel| pixel.copy_from_slice(&self.bias));
         let [kh, kw] = self.geometry.kernel;
         // Input by input, tap by tap: the sums of an output have one order.

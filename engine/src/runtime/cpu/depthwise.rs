@@ -7,6 +7,9 @@ use multiversion::multiversion;
 /// Channels that are summed at once.
 const LANES: usize = 8;
 
+/// A tap inside the map: first element of its pixel and of its weights.
+pub type Tap = [usize; 2];
+
 /// A depthwise convolution with bias, optional addition and clamp.
 pub struct Depthwise {
     /// `[KH * KW][C]`
@@ -29,12 +32,21 @@ impl Depthwise {
         self.geometry.input[0] * self.geometry.input[1] * self.bias.len()
     }
 
-    /// `out` `[OH, OW, C]` of `x` `[H, W, C]`, plus `added` of the output's shape.
-    pub fn run(&self, x: &[f32], added: Option<&[f32]>, out: &mut [f32]) {
+    /// Elements of its weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.weight.len() + self.bias.len()
+    }
+
+    /// Taps of a window.
+    pub fn taps(&self) -> usize {
+        self.geometry.kernel[0] * self.geometry.kernel[1]
+    }
+
+    /// `out` `[OH, OW, C]` of `x` `[H, W, C]`, plus `added` of the output's shape; `taps` has room for
+    /// [`Depthwise::taps`].
+    pub fn run(&self, x: &[f32], added: Option<&[f32]>, out: &mut [f32], taps: &mut Vec<Tap>) {
         let channels = self.bias.len();
         let [kh, kw] = self.geometry.kernel;
-        // Start of the input pixel and of the weights of each tap inside the map.
-        let mut taps: Vec<(usize, usize)> = Vec::with_capacity(kh * kw);
         for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
             let (oy, ox) = (pixel / self.geometry.output[1], pixel % self.geometry.output[1]);
             taps.clear();
@@ -42,10 +54,10 @@ impl Depthwise {
                 let Some(iy) = self.geometry.source(0, oy, ky) else { continue };
                 for kx in 0..kw {
                     let Some(ix) = self.geometry.source(1, ox, kx) else { continue };
-                    taps.push(((iy * self.geometry.input[1] + ix) * channels, (ky * kw + kx) * channels));
+                    taps.push([(iy * self.geometry.input[1] + ix) * channels, (ky * kw + kx) * channels]);
                 }
             }
-            sum_taps(x, &self.weight, &taps, &self.bias, out);
+            sum_taps(x, &self.weight, taps, &self.bias, out);
             match added {
                 None => out.iter_mut().for_each(|out| *out = self.clamp.apply(*out)),
                 Some(added) => {
@@ -59,11 +71,11 @@ impl Depthwise {
 
 /// `out[c] = sum over taps of x[tap][c] * weight[tap][c], + bias[c]`
 #[multiversion(targets("x86_64+avx2"))]
-fn sum_taps(x: &[f32], weight: &[f32], taps: &[(usize, usize)], bias: &[f32], out: &mut [f32]) {
+fn sum_taps(x: &[f32], weight: &[f32], taps: &[Tap], bias: &[f32], out: &mut [f32]) {
     let whole = out.len() - out.len() % LANES;
     for first in (0..whole).step_by(LANES) {
         let mut sums = [0f32; LANES];
-        for &(pixel, tap) in taps {
+        for &[pixel, tap] in taps {
             let x = &x[pixel + first..][..LANES];
             let weight = &weight[tap + first..][..LANES];
             for i in 0..LANES {
@@ -76,7 +88,7 @@ fn sum_taps(x: &[f32], weight: &[f32], taps: &[(usize, usize)], bias: &[f32], ou
     }
     for channel in whole..out.len() {
         let sum =
-            taps.iter().fold(0.0, |sum, &(pixel, tap)| sum + x[pixel + channel] * weight[tap + channel]);
+            taps.iter().fold(0.0, |sum, &[pixel, tap]| sum + x[pixel + channel] * weight[tap + channel]);
         out[channel] = sum + bias[channel];
     }
 }

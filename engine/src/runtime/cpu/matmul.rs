@@ -1,7 +1,7 @@
 //! Batched matrix products of two variable arrays.
 
 use super::clamp::Clamp;
-use super::matrix::{Finish, PackedMatrix, multiply};
+use super::matrix::{Finish, PackedMatrix, Panels, multiply, tile_elements};
 
 /// Product of the last two axes of two arrays whose other axes broadcast.
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub struct MatMul {
     pub sizes: [usize; 3],
     /// For each product of the result the numbers of the two matrices.
     pub pairs: Vec<[usize; 2]>,
+    /// What is added to a row: nothing.
+    zeros: Vec<f32>,
 }
 
 impl MatMul {
@@ -26,22 +28,28 @@ impl MatMul {
             };
             pairs = pairs.into_iter().flat_map(step).collect();
         }
-        MatMul { sizes, pairs }
+        MatMul { sizes, pairs, zeros: vec![0.0; sizes[2]] }
     }
 
-    /// `out` `[.., M, N]` of `a` `[.., M, K]` and `b` `[.., K, N]`.
-    pub fn run(&self, a: &[f32], b: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {
+    /// Elements that a run needs.
+    pub fn scratch_elements(&self) -> usize {
+        let [_, k, n] = self.sizes;
+        PackedMatrix::packed_elements(k, n).saturating_add(tile_elements(k))
+    }
+
+    /// `out` `[.., M, N]` of `a` `[.., M, K]` and `b` `[.., K, N]`; `scratch` holds [`MatMul::scratch_elements`].
+    pub fn run(&self, a: &[f32], b: &[f32], out: &mut [f32], scratch: &mut [f32]) {
         let [m, k, n] = self.sizes;
-        let bias = vec![0.0; n];
-        let finish = Finish { bias: &bias, added: None, clamp: Clamp::default() };
-        let mut packed: Option<(usize, PackedMatrix)> = None;
-        for (out, &[x, y]) in out.chunks_exact_mut(m * n).zip(&self.pairs) {
-            let matrix = match packed.take() {
-                Some((number, matrix)) if number == y => matrix,
-                _ => PackedMatrix::new(k, n, |row, column| b[(y * k + row) * n + column]),
-            };
-            multiply(&a[x * m * k..][..m * k], &matrix, &finish, out, scratch);
-            packed = Some((y, matrix));
+        let (packed, tile) = scratch.split_at_mut(PackedMatrix::packed_elements(k, n));
+        let finish = Finish { bias: &self.zeros, added: None, clamp: Clamp::default() };
+        let products = self.pairs.chunk_by(|one, next| one[1] == next[1]);
+        let mut outs = out.chunks_exact_mut(m * n);
+        for same_matrix in products {
+            let y = same_matrix[0][1];
+            let matrix = Panels::pack(k, n, packed, |row, column| b[(y * k + row) * n + column]);
+            for (&[x, _], out) in same_matrix.iter().zip(&mut outs) {
+                multiply(&a[x * m * k..][..m * k], matrix, &finish, out, tile);
+            }
         }
     }
 }

@@ -12,7 +12,32 @@ pub const ROWS: usize = 4;
 /// Columns of a panel.
 const COLUMNS: usize = 8;
 
-/// A constant matrix `[K, M]` in panels `[M / 8][K][8]`, the last one filled up with zeros.
+/// A matrix `[K, M]` in panels `[M / 8][K][8]`, the last one filled up with zeros.
+#[derive(Clone, Copy)]
+pub struct Panels<'a> {
+    k: usize,
+    m: usize,
+    values: &'a [f32],
+}
+
+impl<'a> Panels<'a> {
+    /// Packs the matrix `[k, m]` whose elements `value(row, column)` gives into `memory`, which is as long as
+    /// [`PackedMatrix::packed_elements`] says.
+    pub fn pack(k: usize, m: usize, memory: &'a mut [f32], value: impl Fn(usize, usize) -> f32) -> Self {
+        for (panel, values) in memory.chunks_exact_mut(k * COLUMNS).enumerate() {
+            let first = panel * COLUMNS;
+            let filled = COLUMNS.min(m - first);
+            for (row, values) in values.chunks_exact_mut(COLUMNS).enumerate() {
+                for (i, target) in values.iter_mut().enumerate() {
+                    *target = if i < filled { value(row, first + i) } else { 0.0 };
+                }
+            }
+        }
+        Panels { k, m, values: memory }
+    }
+}
+
+/// A constant matrix `[K, M]`, packed.
 pub struct PackedMatrix {
     k: usize,
     m: usize,
@@ -28,16 +53,18 @@ impl PackedMatrix {
     /// Packs the matrix `[k, m]` whose elements `value(row, column)` gives.
     pub fn new(k: usize, m: usize, value: impl Fn(usize, usize) -> f32) -> Self {
         let mut panels = vec![0.0; Self::packed_elements(k, m)];
-        for (panel, values) in panels.chunks_exact_mut(k * COLUMNS).enumerate() {
-            for (row, values) in values.chunks_exact_mut(COLUMNS).enumerate() {
-                let first = panel * COLUMNS;
-                let filled = COLUMNS.min(m - first);
-                for (i, target) in values[..filled].iter_mut().enumerate() {
-                    *target = value(row, first + i);
-                }
-            }
-        }
+        Panels::pack(k, m, &mut panels, value);
         PackedMatrix { k, m, panels }
+    }
+
+    /// Elements as they are packed.
+    pub fn elements(&self) -> usize {
+        self.panels.len()
+    }
+
+    /// The packed values.
+    pub fn panels(&self) -> Panels<'_> {
+        Panels { k: self.k, m: self.m, values: &self.panels }
     }
 
     /// Rows.
@@ -76,14 +103,14 @@ pub fn pack_rows(x: &[f32], k: usize, tile: &mut [f32]) {
 #[multiversion(targets("x86_64+avx2"))]
 pub fn multiply_tile(
     tile: &[f32],
-    matrix: &PackedMatrix,
+    matrix: Panels,
     finish: &Finish,
     first: usize,
     count: usize,
     out: &mut [f32],
 ) {
     let m = matrix.m;
-    for (panel, weights) in matrix.panels.chunks_exact(matrix.k * COLUMNS).enumerate() {
+    for (panel, weights) in matrix.values.chunks_exact(matrix.k * COLUMNS).enumerate() {
         let mut sums = [[0f32; COLUMNS]; ROWS];
         for (x, w) in tile.chunks_exact(ROWS).zip(weights.chunks_exact(COLUMNS)) {
             for row in 0..ROWS {
@@ -116,9 +143,13 @@ pub fn multiply_tile(
     }
 }
 
-/// Product of `x` `[P, K]` and `matrix`, finished, to `out` `[P, M]`.
-pub fn multiply(x: &[f32], matrix: &PackedMatrix, finish: &Finish, out: &mut [f32], scratch: &mut Vec<f32>) {
-    scratch.resize(scratch.len().max(matrix.k * ROWS), 0.0);
+/// Elements that [`multiply`] needs for a matrix of `k` rows while it runs.
+pub fn tile_elements(k: usize) -> usize {
+    k.saturating_mul(ROWS)
+}
+
+/// Product of `x` `[P, K]` and `matrix`, finished, to `out` `[P, M]`; `scratch` holds [`tile_elements`].
+pub fn multiply(x: &[f32], matrix: Panels, finish: &Finish, out: &mut [f32], scratch: &mut [f32]) {
     let tile = &mut scratch[..matrix.k * ROWS];
     for (index, rows) in x.chunks(matrix.k * ROWS).enumerate() {
         pack_rows(rows, matrix.k, tile);
@@ -138,10 +169,20 @@ impl Linear {
         Linear { matrix, bias }
     }
 
-    /// The layer's result for rows `x` `[P, K]`.
-    pub fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {
+    /// Elements of its packed weights and biases.
+    pub fn weight_elements(&self) -> usize {
+        self.matrix.elements() + self.bias.len()
+    }
+
+    /// Elements that a run needs.
+    pub fn scratch_elements(&self) -> usize {
+        tile_elements(self.matrix.k)
+    }
+
+    /// The layer's result for rows `x` `[P, K]`; `scratch` holds [`Linear::scratch_elements`].
+    pub fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
         let finish = Finish { bias: &self.bias, added: None, clamp: Clamp::default() };
-        multiply(x, &self.matrix, &finish, out, scratch);
+        multiply(x, self.matrix.panels(), &finish, out, scratch);
     }
 }
 
@@ -177,7 +218,7 @@ mod tests {
             for added in [None, Some(&added[..])] {
                 let finish = Finish { bias: &bias, added, clamp: Clamp { low: 0.0, high: 6.0 } };
                 let mut out = vec![0.0; p * m];
-                multiply(&x, &matrix, &finish, &mut out, &mut Vec::new());
+                multiply(&x, matrix.panels(), &finish, &mut out, &mut vec![f32::NAN; tile_elements(k)]);
                 assert_eq!(out, plain(&x, &w, shape, &finish), "{shape:?}");
             }
         }

@@ -9,6 +9,7 @@ pub mod clamp;
 pub mod conv_transpose;
 pub mod copy;
 pub mod functions;
+pub mod grouped_conv;
 // Vectors of a machine, and pointers for them: the one place with unsafe code.
 #[allow(unsafe_code)]
 pub mod int8;
@@ -18,4 +19,5 @@ pub mod resize;
 pub mod matrix;
 pub mod conv;
 pub mod depthwise;
+pub mod peak;
 pub mod pool;

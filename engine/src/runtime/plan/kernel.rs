@@ -1,5 +1,6 @@
 //! Everything a step can run.
 
+use super::Scratch;
 use crate::runtime::cpu::binary::Broadcast;
 use crate::runtime::cpu::clamp::{self, Clamp};
 use crate::runtime::cpu::conv::Conv;
@@ -7,6 +8,7 @@ use crate::runtime::cpu::conv_transpose::ConvTranspose;
 use crate::runtime::cpu::copy::Strided;
 use crate::runtime::cpu::depthwise::Depthwise;
 use crate::runtime::cpu::functions::unary;
+use crate::runtime::cpu::grouped_conv::GroupedConv;
 use crate::runtime::cpu::int8;
 use crate::runtime::cpu::matmul::MatMul;
 use crate::runtime::cpu::matrix::Linear;
@@ -15,15 +17,6 @@ use crate::runtime::cpu::pool::{self, Pool};
 use crate::runtime::cpu::resize::Resampling;
 use crate::runtime::graph::Unary;
 use crate::runtime::trees::TreeEnsemble;
-
-/// Memory that kernels use while they run; it grows to what is needed and stays.
-#[derive(Default)]
-pub struct Scratch {
-    /// For float kernels.
-    pub floats: Vec<f32>,
-    /// For integer kernels.
-    pub bytes: Vec<u8>,
-}
 
 /// An operand of a kernel.
 #[derive(Clone, Copy)]
@@ -78,8 +71,8 @@ impl Written<'_> {
 pub enum Kernel {
     /// Dense convolution; a second input is added before the clamp.
     Conv(Conv),
-    /// Convolutions of equal parts of the channels, side by side.
-    GroupedConv(Vec<Conv>),
+    /// Convolutions of equal parts of the channels.
+    GroupedConv(GroupedConv),
     /// Depthwise convolution; a second input is added before the clamp.
     Depthwise(Depthwise),
     /// Transposed convolution.
@@ -163,7 +156,7 @@ impl Kernel {
         }
     }
 
-    /// Computes the `images` of `output` from `inputs`; `scratch` is the kernel's to grow and use.
+    /// Computes `output` from `inputs`; `scratch` holds [`Kernel::scratch_size`].
     pub fn run(&self, inputs: &[Operand], output: &mut Written, scratch: &mut Scratch) {
         let x = inputs[0];
         match self {
@@ -175,9 +168,11 @@ impl Kernel {
             }
             Kernel::Depthwise(conv) => {
                 let images = x.floats().len() / conv.input_elements();
-                for_each_image(images, inputs, output.floats(), |x, added, out| conv.run(x, added, out));
+                for_each_image(images, inputs, output.floats(), |x, added, out| {
+                    conv.run(x, added, out, &mut scratch.taps);
+                });
             }
-            Kernel::GroupedConv(groups) => grouped(groups, x.floats(), output.floats(), scratch),
+            Kernel::GroupedConv(conv) => conv.run(x.floats(), output.floats(), &mut scratch.floats),
             Kernel::ConvTranspose(conv) => {
                 let images = x.floats().len() / conv.input_elements();
                 for_each_image(images, inputs, output.floats(), |x, _, out| {
@@ -277,27 +272,5 @@ fn for_each_image(
         let part = |values: &[f32]| values.len() / images * image..values.len() / images * (image + 1);
         let (x, added) = (inputs[0].floats(), inputs.get(1).map(|added| added.floats()));
         run(&x[part(x)], added.map(|added| &added[part(added)]), out);
-    }
-}
-
-/// Convolves each part of the channels and puts the results side by side.
-fn grouped(groups: &[Conv], x: &[f32], out: &mut [f32], scratch: &mut Scratch) {
-    let images = x.len() / (groups[0].input_elements() * groups.len());
-    let (channels, cout) = (groups[0].channels(), groups[0].channels_out());
-    let (inputs, outputs) = (x.len() / channels / groups.len(), out.len() / cout / groups.len());
-    let mut part = vec![0.0; inputs * channels];
-    let mut result = vec![0.0; outputs * cout];
-    for (group, conv) in groups.iter().enumerate() {
-        let columns = |all: usize, width: usize| Strided {
-            extents: vec![all, width],
-            strides: vec![width * groups.len(), 1],
-            offset: group * width,
-        };
-        columns(inputs, channels).gather(x, &mut part);
-        let length = result.len() / images;
-        for (x, out) in part.chunks_exact(conv.input_elements()).zip(result.chunks_exact_mut(length)) {
-            conv.run(x, None, out, &mut scratch.floats);
-        }
-        columns(outputs, cout).scatter(&result, out);
     }
 }

@@ -9,6 +9,7 @@ use crate::runtime::cpu::clamp::Clamp;
 use crate::runtime::cpu::conv::Conv;
 use crate::runtime::cpu::conv_transpose::ConvTranspose;
 use crate::runtime::cpu::depthwise::Depthwise;
+use crate::runtime::cpu::grouped_conv::GroupedConv;
 use crate::runtime::cpu::matrix::{Linear, PackedMatrix};
 use crate::runtime::error::ModelError;
 use crate::runtime::graph::{ConvAttributes, Node};
@@ -57,9 +58,9 @@ impl Lowering<'_> {
         let geometry = self.geometry(node, conv)?;
         let (channels, cout) = (self.shape(node.inputs[0])[1], self.shape(node.output)[1]);
         let weight = self.constant(node, 1)?;
-        let bias = self.bias(node, cout)?;
+        let mut bias = self.bias(node, cout)?;
         let x = self.operand(node, node.inputs[0], Layout::ChannelsLast)?;
-        let values = weight.floats().unwrap_or_default();
+        let mut values = weight.floats().unwrap_or_default().to_vec();
         let (per_output, (elements, _)) = (values.len() / cout, self.size(node));
         let work = (elements as u64).saturating_mul(per_output as u64);
         let is_depthwise = conv.group == channels && cout == channels && conv.group > 1;
@@ -67,9 +68,11 @@ impl Lowering<'_> {
         // Before the weights are packed, since one constant may be packed again and again.
         let packed = PackedMatrix::packed_elements(per_output, cout / conv.group);
         self.charge(0, if is_depthwise { values.len() } else { packed.saturating_mul(conv.group) })?;
+        let last = self.take_in_channels(index, &mut values, &mut bias)?;
+        let values = &values[..];
         let tail = match is_grouped {
-            true => Tail { added: None, clamp: Clamp::default(), last: index },
-            false => self.tail(index, true),
+            true => Tail { added: None, clamp: Clamp::default(), last },
+            false => self.tail(last, true),
         };
         let kernel = if is_depthwise {
             Kernel::Depthwise(Depthwise::new(values, bias, geometry, tail.clamp))
@@ -79,7 +82,8 @@ impl Lowering<'_> {
                 let weights = &values[group * width * per_output..][..width * per_output];
                 Conv::new(weights, cin, bias[group * width..][..width].to_vec(), geometry, tail.clamp)
             };
-            Kernel::GroupedConv((0..conv.group).map(part).collect())
+            let images = self.shape(node.output)[0];
+            Kernel::GroupedConv(GroupedConv::new((0..conv.group).map(part).collect(), images))
         } else {
             Kernel::Conv(Conv::new(values, channels, bias, geometry, tail.clamp))
         };

@@ -1,7 +1,8 @@
 //! Nodes -> steps; here every step still writes a buffer of its own.
 
+use super::Scratch;
 use super::fusion::only_readers;
-use super::kernel::{Kernel, Operand, Scratch, Written};
+use super::kernel::{Kernel, Operand, Written};
 use super::{End, Geometry, MAX_INPUTS, MAX_WORK, Place, Source, Step};
 use crate::runtime::constant::{Kind, dequantised};
 use crate::runtime::cpu::binary::Broadcast;
@@ -146,8 +147,13 @@ impl<'a> Lowering<'a> {
             })
             .collect();
         if let (Some(operands), Kind::F32) = (constants, kind) {
+            let scratch = kernel.scratch_size();
+            if scratch.words() > MAX_ELEMENTS {
+                let what = format!("{} elements beside node {name:?}", scratch.words());
+                return Err(ModelError::TooLarge { what, limit: MAX_ELEMENTS as u64 });
+            }
             let mut values = vec![0.0; elements];
-            kernel.run(&operands, &mut Written::F32(&mut values), &mut Scratch::default());
+            kernel.run(&operands, &mut Written::F32(&mut values), &mut Scratch::new(scratch));
             return self.keep(values);
         }
         let output = Place { buffer: self.inputs.len() + self.steps.len(), elements, kind };

@@ -11,8 +11,12 @@ mod layers;
 mod lower;
 mod quantised;
 mod rows;
+mod scratch;
+mod traffic;
 
-pub use kernel::{Kernel, Operand, Scratch, Written};
+pub use kernel::{Kernel, Operand, Written};
+pub use scratch::{Scratch, ScratchSize};
+pub use traffic::Arithmetic;
 
 use super::constant::Kind;
 use super::cpu::int8::Level;
@@ -92,6 +96,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// 32-bit words of each buffer; those of the inputs come first and are empty.
     pub buffers: Vec<usize>,
+    /// What the step that needs the most uses while it runs.
+    pub scratch: ScratchSize,
     /// Operands known at load.
     pub constants: Vec<Vec<f32>>,
     /// What a run is given.
@@ -122,10 +128,12 @@ impl Plan {
         }
         let outputs = lowering.give_outputs()?;
         let Lowering { steps, constants, inputs, .. } = lowering;
-        let mut plan = Plan { steps, buffers: Vec::new(), constants, inputs, outputs };
+        let (buffers, scratch) = (Vec::new(), ScratchSize::default());
+        let mut plan = Plan { steps, buffers, scratch, constants, inputs, outputs };
         plan.drop_unread();
         plan.share_buffers();
-        let words: usize = plan.buffers.iter().sum();
+        plan.scratch = plan.steps.iter().fold(scratch, |size, step| size.max(step.kernel.scratch_size()));
+        let words = plan.buffers.iter().sum::<usize>().saturating_add(plan.scratch.words());
         if words > MAX_ELEMENTS {
             return Err(ModelError::TooLarge {
                 what: format!("{words} elements of maps"),

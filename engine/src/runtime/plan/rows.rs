@@ -1,5 +1,6 @@
 //! Steps on values in ONNX's order: products, means, normalisations.
 
+use super::fusion::Channels;
 use super::kernel::Kernel;
 use super::lower::{Layout, Lowering, Stored, axes_in_memory, stretched};
 use crate::runtime::cpu::binary::Broadcast;
@@ -77,15 +78,11 @@ impl Lowering<'_> {
 
     /// A multiplication and an addition of constants of each channel.
     fn batch_norm(&mut self, node: &Node, epsilon: f32) -> Result<Stored, ModelError> {
-        let mut channel =
-            |input: usize| Ok(self.constant(node, input)?.floats().unwrap_or_default().to_vec());
-        let (scale, bias, mean, variance) = (channel(1)?, channel(2)?, channel(3)?, channel(4)?);
-        let factor: Vec<f32> = scale.iter().zip(&variance).map(|(s, v)| s / (v + epsilon).sqrt()).collect();
-        let shift = bias.iter().zip(&mean).zip(&factor).map(|((b, m), f)| b - m * f).collect();
+        let Channels { factors, shifts } = self.normalisation(node, epsilon)?;
         let out = self.shape(node.output).to_vec();
         let mut stored = self.floats(node, node.inputs[0])?;
         let order = axes_in_memory(stored.layout, out.len());
-        for (function, values) in [(Binary::Mul, factor), (Binary::Add, shift)] {
+        for (function, values) in [(Binary::Mul, factors), (Binary::Add, shifts)] {
             let mut constant = Strided::dense(&[1; 8][..out.len()]);
             (constant.extents[1], constant.strides[1]) = (out[1], 1);
             let walks = [self.walk(node.output, stored.layout), stretched(&constant, &out)];

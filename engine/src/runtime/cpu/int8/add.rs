@@ -2,7 +2,7 @@
 
 use super::Parameters;
 use super::isa::Isa;
-use super::tile::Rounding;
+use super::write::Rounding;
 use crate::runtime::cpu::functions::ROUNDING;
 use multiversion::multiversion;
 

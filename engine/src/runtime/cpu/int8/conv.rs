@@ -119,6 +119,23 @@ impl Conv {
         groups.saturating_mul(GROUP * 2).saturating_mul(cout.next_multiple_of(MAX_PANEL))
     }
 
+    /// Bytes of its packed weights, biases and factors.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.len() + 4 * (self.bias.len() + self.factors.len())
+    }
+
+    /// Bytes that a run needs.
+    pub fn scratch_bytes(&self) -> usize {
+        let padded = padded_size(&self.geometry).map_or(0, |size| padded_bytes(size, self.channels));
+        let is_gathered = self.window_rows < self.geometry.kernel[0];
+        padded.saturating_add(if is_gathered { self.strip_bytes() } else { 0 })
+    }
+
+    /// Bytes of the windows that are put together at once.
+    fn strip_bytes(&self) -> usize {
+        self.strip() * self.window_bytes() + SLACK
+    }
+
     /// `out` `[N, OH, OW, C_out]` of `x` `[N, H, W, C_in]` with [`SLACK`] readable bytes behind it; `added` is what
     /// [`Finish::Added`] adds.
     ///
@@ -171,7 +188,7 @@ impl Conv {
         };
         let is_gathered = self.window_rows < geometry.kernel[0];
         if is_gathered {
-            scratch.resize(scratch.len() + self.strip() * self.window_bytes() + SLACK, 0);
+            scratch.resize(scratch.len() + self.strip_bytes(), 0);
         }
         let (padding, strip) = scratch.split_at_mut(padded.unwrap_or(0));
         let x = if padded.is_some() { padding } else { x };
@@ -232,11 +249,16 @@ impl Conv {
         for _ in 0..columns {
             let (mut from, mut to) = (window, gathered);
             for _ in 0..kh {
-                for at in (0..row).step_by(COPIED) {
+                let mut at = 0;
+                loop {
                     // SAFETY: what is copied beyond the row is overwritten by the next one, or lies within the slack.
                     unsafe {
                         let bytes = from.add(at).cast::<[u8; COPIED]>().read_unaligned();
                         to.add(at).cast::<[u8; COPIED]>().write_unaligned(bytes);
+                    }
+                    at = at.wrapping_add(COPIED);
+                    if at >= row {
+                        break;
                     }
                 }
                 from = from.wrapping_add(line);
@@ -393,6 +415,11 @@ pub(super) fn padded_size(geometry: &Geometry) -> Option<[usize; 2]> {
     Some([0, 1].map(|axis| reach(axis).max(geometry.pads[axis] + geometry.input[axis])))
 }
 
+/// Bytes of a map with its padding, and [`SLACK`] bytes behind it.
+fn padded_bytes([height, width]: [usize; 2], channels: usize) -> usize {
+    height.saturating_mul(width).saturating_mul(channels).saturating_add(SLACK)
+}
+
 /// Copies the map `x` into the middle of a larger one, in `scratch`, with [`SLACK`] bytes behind it.
 pub(super) fn pad(
     x: &[u8],
@@ -404,7 +431,7 @@ pub(super) fn pad(
 ) {
     let [line, row] = [width, geometry.input[1]].map(|pixels| pixels * channels);
     scratch.clear();
-    scratch.reserve(height * line + SLACK);
+    scratch.reserve(padded_bytes([height, width], channels));
     scratch.resize(geometry.pads[0] * line, value);
     let left = geometry.pads[1] * channels;
     for row in x.chunks_exact(row).take(geometry.input[0]) {
@@ -412,5 +439,5 @@ pub(super) fn pad(
         scratch.extend_from_slice(row);
         scratch.resize(scratch.len() + line - left - row.len(), value);
     }
-    scratch.resize(height * line + SLACK, value);
+    scratch.resize(padded_bytes([height, width], channels), value);
 }

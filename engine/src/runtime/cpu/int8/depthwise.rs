@@ -6,7 +6,8 @@
 use super::add::Adding;
 use super::conv::{Finish, Layer, MAX_SHORT};
 use super::isa::{Isa, Level, dispatch};
-use super::tile::{Rounding, ToBytes, ToSum, Write, for_each_row};
+use super::tile::for_each_row;
+use super::write::{Rounding, ToBytes, ToSum, Write};
 use crate::runtime::plan::Geometry;
 use std::ops::Range;
 
@@ -62,6 +63,16 @@ impl Depthwise {
     pub fn packed_bytes(channels: usize, [kh, kw]: [usize; 2]) -> usize {
         let pairs = kh.saturating_mul(kw.div_ceil(2));
         pairs.saturating_mul(4).saturating_mul(channels.next_multiple_of(MAX_BLOCK))
+    }
+
+    /// Bytes of its packed weights, biases and factors.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.len() + 4 * (self.bias.len() + self.factors.len())
+    }
+
+    /// Bytes that a run needs.
+    pub fn scratch_bytes(&self) -> usize {
+        self.geometry.kernel[0].saturating_mul(self.slots.row)
     }
 
     /// `out` `[N, OH, OW, C]` of `x` `[N, H, W, C]` with [`crate::runtime::plan::SLACK`] readable bytes behind it; `added` is what

@@ -46,10 +46,24 @@ pub trait Isa {
             Self::step(sums, x.add(4), weights.add(Self::PARTS * Self::PART_BYTES))
         }
     }
+    /// What [`Isa::step`] does once both sides are loaded.
+    unsafe fn product(sums: Self::Ints, x: Self::Ints, weights: Self::Ints) -> Self::Ints;
+    /// The same for two groups, by way of 16 bits with [`Isa::HAS_SHORT_STEP`].
+    unsafe fn product_of_two(
+        sums: Self::Ints,
+        x: [Self::Ints; 2],
+        weights: Self::Ints,
+        _ones: Self::Ints,
+    ) -> Self::Ints {
+        // SAFETY: no pointers.
+        unsafe { Self::product(Self::product(sums, x[0], weights), x[1], weights) }
+    }
     /// The sums, whole.
     unsafe fn finish(sums: [Self::Ints; MAX_PARTS]) -> [Self::Ints; 2];
     /// `LANES` numbers.
     unsafe fn load_ints(from: *const i32) -> Self::Ints;
+    /// Writes `LANES` numbers.
+    unsafe fn store_ints(values: Self::Ints, to: *mut i32);
     /// `2 * LANES` sums of few products each.
     type Shorts: Copy;
     /// [`Isa::Shorts`] have 16 bits, which a caller must not exceed.

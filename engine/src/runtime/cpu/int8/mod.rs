@@ -13,6 +13,7 @@ mod choice;
 pub mod conv;
 pub mod depthwise;
 pub mod isa;
+mod peak;
 pub mod pool;
 pub mod quantise;
 pub mod reference;
@@ -20,6 +21,7 @@ mod scalar;
 mod tile;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
+mod write;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -18,36 +18,68 @@ pub struct Quantise {
 impl Quantise {
     /// `out`, bytes for the floats `x`.
     pub fn run(&self, x: &[f32], out: &mut [u8]) {
-        if self.channels == 1 {
-            return quantise(&self.parameters, x, out, 1);
-        }
         let size = self.channels * self.pixels;
-        for (x, out) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
-            for (channel, plane) in x.chunks_exact(self.pixels).enumerate() {
-                quantise(&self.parameters, plane, &mut out[channel..], self.channels);
+        match self.channels {
+            1 => quantise(&self.parameters, x, out),
+            // Pictures.
+            3 => {
+                for (x, out) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+                    interleave::<3>(&self.parameters, x, out, self.pixels);
+                }
+            }
+            _ => {
+                for (x, out) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+                    for (channel, plane) in x.chunks_exact(self.pixels).enumerate() {
+                        scatter(&self.parameters, plane, &mut out[channel..], self.channels);
+                    }
+                }
             }
         }
     }
 }
 
-/// Writes every `stride`-th byte.
+/// Values whose bytes are made at once.
+const BLOCK: usize = 64;
+
+/// Bytes in the order of the floats.
+fn quantise(parameters: &Parameters, x: &[f32], out: &mut [u8]) {
+    for (x, out) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
+        out.copy_from_slice(&block_of(parameters, x)[..x.len()]);
+    }
+}
+
+/// Writes the bytes of a plane to every `stride`-th place.
+fn scatter(parameters: &Parameters, x: &[f32], out: &mut [u8], stride: usize) {
+    for (x, out) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK * stride)) {
+        let bytes = block_of(parameters, x);
+        out.iter_mut().step_by(stride).zip(&bytes[..x.len()]).for_each(|(out, byte)| *out = *byte);
+    }
+}
+
+/// Bytes of `CHANNELS` planes of so many `pixels`, in turns.
+fn interleave<const CHANNELS: usize>(parameters: &Parameters, x: &[f32], out: &mut [u8], pixels: usize) {
+    for (block, out) in out.chunks_mut(BLOCK * CHANNELS).enumerate() {
+        let count = out.len() / CHANNELS;
+        let first = block * BLOCK;
+        let planes: [[u8; BLOCK]; CHANNELS] =
+            std::array::from_fn(|channel| block_of(parameters, &x[channel * pixels + first..][..count]));
+        for (i, pixel) in out.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
+            *pixel = std::array::from_fn(|channel| planes[channel][i]);
+        }
+    }
+}
+
+/// The bytes of at most [`BLOCK`] floats.
 #[multiversion(targets("x86_64+avx2"))]
-fn quantise(parameters: &Parameters, x: &[f32], out: &mut [u8], stride: usize) {
-    const BLOCK: usize = 64;
+fn block_of(parameters: &Parameters, x: &[f32]) -> [u8; BLOCK] {
     let [low, high] = parameters.limits();
     let offset = parameters.zero_point.wrapping_sub(ROUNDING.to_bits() as i32);
     let mut bytes = [0; BLOCK];
-    for (block, x) in x.chunks(BLOCK).enumerate() {
-        for (byte, &x) in bytes.iter_mut().zip(x) {
-            let scaled = (x / parameters.scale).max(low).min(high);
-            *byte = ((scaled + ROUNDING).to_bits() as i32).wrapping_add(offset) as u8;
-        }
-        let out = &mut out[block * BLOCK * stride..];
-        match stride {
-            1 => out[..x.len()].copy_from_slice(&bytes[..x.len()]),
-            _ => out.iter_mut().step_by(stride).zip(&bytes[..x.len()]).for_each(|(out, byte)| *out = *byte),
-        }
+    for (byte, &x) in bytes.iter_mut().zip(x) {
+        let scaled = (x / parameters.scale).max(low).min(high);
+        *byte = ((scaled + ROUNDING).to_bits() as i32).wrapping_add(offset) as u8;
     }
+    bytes
 }
 
 /// `(q - zero_point) * scale`

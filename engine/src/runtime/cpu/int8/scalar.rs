@@ -38,6 +38,15 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn product(sums: Self::Ints, x: Self::Ints, weights: Self::Ints) -> Self::Ints {
+        std::array::from_fn(|lane| {
+            let (x, weights) = (x[lane].to_le_bytes(), weights[lane].to_le_bytes());
+            let product = |i: usize| i32::from(x[i]) * i32::from(weights[i] as i8);
+            (0..4).fold(sums[lane], |sum, i| sum.wrapping_add(product(i)))
+        })
+    }
+
+    #[inline(always)]
     unsafe fn finish(sums: [Self::Ints; MAX_PARTS]) -> [Self::Ints; 2] {
         [sums[0], sums[1]]
     }
@@ -45,6 +54,11 @@ impl Isa for Scalar {
     #[inline(always)]
     unsafe fn load_ints(from: *const i32) -> Self::Ints {
         unsafe { from.cast::<Self::Ints>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ints(values: Self::Ints, to: *mut i32) {
+        unsafe { to.cast::<Self::Ints>().write_unaligned(values) };
     }
 
     #[inline(always)]

@@ -3,15 +3,20 @@
 //! Little but the innermost loop may cost anything: a layer of few channels has few turns of it. So nothing is checked
 //! here that the caller can check once, and offsets are moved along rather than multiplied out.
 
+use super::Requantise;
 use super::add::{Add, Adding};
 use super::conv::{Conv, GROUP, MAX_PANEL};
 use super::isa::{Isa, MAX_PARTS};
-use super::{Parameters, Requantise};
-use crate::runtime::cpu::functions::ROUNDING;
+use super::write::{Columns, Rounding, ToBytes, ToFloats, ToSum, Write, write_columns};
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 
 /// Input bytes that stay in the first cache while all weights pass by.
 const BLOCK_BYTES: usize = 16 << 10;
+/// Most pixels whose sums wait to be written, but for a tile more.
+const MAX_BLOCK: usize = 96;
+/// Most pixels of a tile.
+const MAX_ROWS: usize = 8;
 
 /// Repeats a block for each row of a tile with the row's number as a constant: sums that are indexed by a variable
 /// would go through memory.
@@ -99,7 +104,7 @@ unsafe fn run_to<I: Isa, W: Write<I>>(conv: &Conv, source: Rows, writer: W) {
         match I::ROWS {
             rows if source.size[1] < rows => run_tiles::<I, W, 1>(conv, source, writer),
             8 => run_tiles::<I, W, 8>(conv, source, writer),
-            4 => run_tiles::<I, W, 4>(conv, source, writer),
+            6 => run_tiles::<I, W, 6>(conv, source, writer),
             3 => run_tiles::<I, W, 3>(conv, source, writer),
             _ => run_tiles::<I, W, 2>(conv, source, writer),
         }
@@ -115,7 +120,9 @@ unsafe fn run_tiles<I: Isa, W: Write<I>, const ROWS: usize>(conv: &Conv, source:
     let panel_bytes = conv.weights.len() / panels;
     // SAFETY: no pointers. As the rounding's constant, not known to the browser.
     let ones = unsafe { I::splat_ints(black_box(0x1_0001)) };
-    let block = (BLOCK_BYTES / source.pixel.max(1)).max(ROWS);
+    let block = (BLOCK_BYTES / source.pixel.max(1)).clamp(ROWS, MAX_BLOCK);
+    let mut sums = [const { MaybeUninit::<i32>::uninit() }; (MAX_BLOCK + MAX_ROWS) * MAX_PANEL];
+    let sums: *mut i32 = sums.as_mut_ptr().cast();
     for row in 0..rows {
         let mut first = 0;
         while first < columns {
@@ -123,9 +130,8 @@ unsafe fn run_tiles<I: Isa, W: Write<I>, const ROWS: usize>(conv: &Conv, source:
             let pixels = if remaining < block + ROWS { remaining } else { block };
             for number in 0..panels {
                 let channel = number * width;
-                // SAFETY: weights, bias and factors are of whole panels.
+                // SAFETY: weights, bias and factors are of whole panels, the sums of a whole block and a tile.
                 unsafe {
-                    let factors = conv.factors.as_ptr().add(channel);
                     let panel = Panel::<I> {
                         weights: conv.weights.as_ptr().add(number * panel_bytes),
                         bias: conv.bias.as_ptr().add(channel),
@@ -133,26 +139,15 @@ unsafe fn run_tiles<I: Isa, W: Write<I>, const ROWS: usize>(conv: &Conv, source:
                         extra_weights: if I::HAS_SHORT_STEP { conv.extras.weights_of(number) } else { &[] },
                         ones,
                     };
-                    let factors = [I::load_floats(factors), I::load_floats(factors.add(I::LANES))];
-                    let filled = width.min(conv.cout - channel);
-                    let mut x = source.x.add(row * source.down + first * source.pixel);
-                    let mut at = (row * columns + first) * conv.cout + channel;
-                    let mut left = pixels;
-                    loop {
-                        let sums = tile_sums::<I, ROWS>(conv, source, x, &panel);
-                        for_each_row!(i in ROWS {
-                            let scaled = scaled::<I>(sums[i], factors);
-                            writer.put(scaled, at.wrapping_add(i.wrapping_mul(conv.cout)), filled);
-                        });
-                        // The last tile repeats some of the one before it rather than reach beyond the end.
-                        let step = left.wrapping_sub(ROWS).min(ROWS);
-                        if step == 0 {
-                            break;
-                        }
-                        x = x.wrapping_add(step.wrapping_mul(source.pixel));
-                        at = at.wrapping_add(step.wrapping_mul(conv.cout));
-                        left = left.wrapping_sub(step);
-                    }
+                    let x = source.x.add(row * source.down + first * source.pixel);
+                    sum_panel::<I, ROWS>(conv, &panel, Rows { x, size: [1, pixels], ..source }, sums);
+                    let place = Columns {
+                        at: (row * columns + first) * conv.cout + channel,
+                        pixels,
+                        stride: conv.cout,
+                        filled: width.min(conv.cout - channel),
+                    };
+                    write_columns::<I, W>(sums, conv.factors.as_ptr().add(channel), &place, &writer);
                 }
             }
             first += pixels;
@@ -168,6 +163,35 @@ struct Panel<'a, I: Isa> {
     extra_weights: &'a [i8],
     /// Sixteen bits each.
     ones: I::Ints,
+}
+
+/// Writes the sums of a panel and of the pixels of `source`, one row, to `out`.
+///
+/// A function of its own in WebAssembly: beside what the results need, browsers keep too few of the sums in registers.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+unsafe fn sum_panel<I: Isa, const ROWS: usize>(conv: &Conv, panel: &Panel<I>, source: Rows, out: *mut i32) {
+    let width = 2 * I::LANES;
+    // SAFETY: the caller vouches for the windows and for the weights and sums of a whole panel.
+    unsafe {
+        let (mut x, mut out, mut left) = (source.x, out, source.size[1]);
+        loop {
+            let sums = tile_sums::<I, ROWS>(conv, source, x, panel);
+            for_each_row!(i in ROWS {
+                let [low, high] = I::finish(sums[i]);
+                I::store_ints(low, out.add(i.wrapping_mul(width)));
+                I::store_ints(high, out.add(i.wrapping_mul(width)).add(I::LANES));
+            });
+            // The last tile repeats some of the one before it rather than reach beyond the end.
+            let step = left.wrapping_sub(ROWS).min(ROWS);
+            if step == 0 {
+                break;
+            }
+            x = x.wrapping_add(step.wrapping_mul(source.pixel));
+            out = out.add(step.wrapping_mul(width));
+            left = left.wrapping_sub(step);
+        }
+    }
 }
 
 /// The sums of the pixels from `x` on.
@@ -234,171 +258,5 @@ unsafe fn add_group<I: Isa, const ROWS: usize>(
                 *sum = I::step(*sum, x[i].add(at), weights.add(part * I::PART_BYTES));
             }
         });
-    }
-}
-
-/// The sums of a pixel times the factors of their outputs.
-#[inline(always)]
-unsafe fn scaled<I: Isa>(sums: [I::Ints; MAX_PARTS], factors: [I::Floats; 2]) -> [I::Floats; 2] {
-    // SAFETY: no pointers.
-    unsafe {
-        let [low, high] = I::finish(sums);
-        [I::mul(I::to_floats(low), factors[0]), I::mul(I::to_floats(high), factors[1])]
-    }
-}
-
-/// How scaled sums become bytes.
-#[derive(Clone, Copy)]
-pub struct Rounding<I: Isa> {
-    /// Smallest and largest rounded value before the zero point is added.
-    limits: [I::Floats; 2],
-    /// [`ROUNDING`]: what is added to it loses its fraction.
-    magic: I::Floats,
-    minus_magic: I::Floats,
-    /// The zero point, less the bits of [`ROUNDING`].
-    offset: I::Ints,
-}
-
-impl<I: Isa> Rounding<I> {
-    /// To bytes that stand for `parameters`.
-    ///
-    /// # Safety
-    /// The instructions of `I` are there.
-    #[inline(always)]
-    pub unsafe fn new(parameters: &Parameters) -> Self {
-        // A browser makes a constant vector anew wherever it is used; this one it does not know to be constant.
-        let magic = black_box(ROUNDING);
-        let offset = parameters.zero_point.wrapping_sub(magic.to_bits() as i32);
-        // SAFETY: no pointers.
-        unsafe {
-            Rounding {
-                limits: parameters.limits().map(|limit| I::splat(limit)),
-                magic: I::splat(magic),
-                minus_magic: I::splat(-magic),
-                offset: I::splat_ints(offset),
-            }
-        }
-    }
-
-    /// The bytes for scaled sums, still 32 bits wide.
-    ///
-    /// # Safety
-    /// The instructions of `I` are there.
-    #[inline(always)]
-    pub unsafe fn bytes(&self, scaled: [I::Floats; 2]) -> [I::Ints; 2] {
-        // SAFETY: no pointers.
-        unsafe {
-            let bytes = |values| I::add_bits(I::add(I::clamp(values, self.limits), self.magic), self.offset);
-            [bytes(scaled[0]), bytes(scaled[1])]
-        }
-    }
-
-    /// The bytes for scaled sums less the zero point, as floats.
-    ///
-    /// # Safety
-    /// The instructions of `I` are there.
-    #[inline(always)]
-    pub unsafe fn floats(&self, scaled: [I::Floats; 2]) -> [I::Floats; 2] {
-        // SAFETY: no pointers.
-        unsafe {
-            let floats = |values| I::add(I::add(I::clamp(values, self.limits), self.magic), self.minus_magic);
-            [floats(scaled[0]), floats(scaled[1])]
-        }
-    }
-}
-
-/// Takes the scaled sums of one pixel.
-pub trait Write<I: Isa> {
-    /// Writes the first `filled` of them from element `at` on, for which there is room.
-    unsafe fn put(&self, scaled: [I::Floats; 2], at: usize, filled: usize);
-}
-
-/// Writes bytes.
-pub struct ToBytes<I: Isa> {
-    /// Where.
-    pub out: *mut u8,
-    /// Makes them.
-    pub rounding: Rounding<I>,
-}
-
-impl<I: Isa> Write<I> for ToBytes<I> {
-    #[inline(always)]
-    unsafe fn put(&self, scaled: [I::Floats; 2], at: usize, filled: usize) {
-        // SAFETY: the caller's.
-        unsafe { put_bytes::<I>(self.rounding.bytes(scaled), self.out.add(at), filled) }
-    }
-}
-
-/// Writes bytes to which others were added.
-pub struct ToSum<I: Isa> {
-    /// Where.
-    pub out: *mut u8,
-    /// Makes the first ones.
-    pub rounding: Rounding<I>,
-    /// Adds the others.
-    pub add: Adding<I>,
-    /// The others.
-    pub added: *const u8,
-}
-
-impl<I: Isa> Write<I> for ToSum<I> {
-    #[inline(always)]
-    unsafe fn put(&self, scaled: [I::Floats; 2], at: usize, filled: usize) {
-        // SAFETY: the caller's.
-        unsafe {
-            let added = get_bytes::<I>(self.added.add(at), filled);
-            let sum = self.add.apply(self.rounding.floats(scaled), added);
-            put_bytes::<I>(sum, self.out.add(at), filled);
-        }
-    }
-}
-
-/// Writes floats.
-struct ToFloats(*mut f32);
-
-impl<I: Isa> Write<I> for ToFloats {
-    #[inline(always)]
-    unsafe fn put(&self, scaled: [I::Floats; 2], at: usize, filled: usize) {
-        let mut values = [0.0; MAX_PANEL];
-        // SAFETY: the array is as long as the longest panel; for the rest the caller vouches.
-        unsafe {
-            I::store_floats(scaled[0], values.as_mut_ptr());
-            I::store_floats(scaled[1], values.as_mut_ptr().add(I::LANES));
-            self.0.add(at).copy_from_nonoverlapping(values.as_ptr(), filled);
-        }
-    }
-}
-
-/// `filled` bytes, widened, and anything behind them.
-///
-/// # Safety
-/// So many can be read.
-#[inline(always)]
-pub unsafe fn get_bytes<I: Isa>(from: *const u8, filled: usize) -> [I::Ints; 2] {
-    // SAFETY: whole panels are read in place, parts of panels by way of an array.
-    unsafe {
-        if filled == 2 * I::LANES {
-            return I::load_bytes(from);
-        }
-        let mut values = [0; MAX_PANEL];
-        values.as_mut_ptr().copy_from_nonoverlapping(from, filled);
-        I::load_bytes(values.as_ptr())
-    }
-}
-
-/// Writes the first `filled` bytes.
-///
-/// # Safety
-/// There is room for so many.
-#[inline(always)]
-pub unsafe fn put_bytes<I: Isa>(bytes: [I::Ints; 2], to: *mut u8, filled: usize) {
-    // SAFETY: whole panels are written in place, parts of panels by way of an array.
-    unsafe {
-        if filled == 2 * I::LANES {
-            return I::store_bytes(bytes, to);
-        }
-        let mut values = [0; MAX_PANEL];
-        I::store_bytes(bytes, values.as_mut_ptr());
-        to.copy_from_nonoverlapping(values.as_ptr(), filled);
     }
 }

@@ -19,6 +19,11 @@ macro_rules! common {
         }
 
         #[inline(always)]
+        unsafe fn store_ints(values: v128, to: *mut i32) {
+            unsafe { v128_store(to.cast(), values) };
+        }
+
+        #[inline(always)]
         unsafe fn load_floats(from: *const f32) -> v128 {
             unsafe { v128_load(from.cast()) }
         }
@@ -130,9 +135,14 @@ impl Isa for Simd128 {
     }
 
     #[inline(always)]
+    unsafe fn product(sums: v128, x: v128, weights: v128) -> v128 {
+        i32x4_add(sums, i32x4_dot_i16x8(x, weights))
+    }
+
+    #[inline(always)]
     unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
         let (x, weights) = unsafe { (v128_load32_splat(x.cast()), v128_load(weights.cast())) };
-        i32x4_add(sums, i32x4_dot_i16x8(i16x8_extend_low_u8x16(x), weights))
+        unsafe { Self::product(sums, i16x8_extend_low_u8x16(x), weights) }
     }
 
     #[inline(always)]
@@ -214,14 +224,18 @@ pub struct RelaxedDot;
 
 #[cfg(target_feature = "relaxed-simd")]
 impl Isa for RelaxedDot {
-    const ROWS: usize = 4;
+    const ROWS: usize = 6;
     const CHUNK: usize = 1;
     relaxed!();
 
     #[inline(always)]
-    unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
-        let (x, weights) = unsafe { (v128_load32_splat(x.cast()), v128_load(weights.cast())) };
+    unsafe fn product(sums: v128, x: v128, weights: v128) -> v128 {
         i32x4_relaxed_dot_i8x16_i7x16_add(weights, x, sums)
+    }
+
+    #[inline(always)]
+    unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
+        unsafe { Self::product(sums, v128_load32_splat(x.cast()), v128_load(weights.cast())) }
     }
 }
 
@@ -239,10 +253,20 @@ impl Isa for RelaxedPairs {
     relaxed!();
 
     #[inline(always)]
-    unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
-        let (x, weights) = unsafe { (v128_load32_splat(x.cast()), v128_load(weights.cast())) };
+    unsafe fn product(sums: v128, x: v128, weights: v128) -> v128 {
         // As sums of pairs the compiler would make the one instruction of it.
         i32x4_add(sums, i32x4_dot_i16x8(i16x8_relaxed_dot_i8x16_i7x16(weights, x), i16x8_splat(1)))
+    }
+
+    #[inline(always)]
+    unsafe fn product_of_two(sums: v128, x: [v128; 2], weights: v128, ones: v128) -> v128 {
+        let [a, b] = x.map(|x| i16x8_relaxed_dot_i8x16_i7x16(weights, x));
+        i32x4_add(sums, i32x4_dot_i16x8(i16x8_add(a, b), ones))
+    }
+
+    #[inline(always)]
+    unsafe fn step(sums: v128, x: *const u8, weights: *const i8) -> v128 {
+        unsafe { Self::product(sums, v128_load32_splat(x.cast()), v128_load(weights.cast())) }
     }
 
     #[inline(always)]

@@ -17,6 +17,11 @@ macro_rules! common {
         }
 
         #[inline(always)]
+        unsafe fn store_ints(values: __m256i, to: *mut i32) {
+            unsafe { _mm256_storeu_si256(to.cast(), values) };
+        }
+
+        #[inline(always)]
         unsafe fn load_floats(from: *const f32) -> __m256 {
             unsafe { _mm256_loadu_ps(from) }
         }
@@ -135,11 +140,27 @@ impl Isa for Avx2 {
 
     /// The sum of two products of seven-bit values and weights stays within 16 bits.
     #[inline(always)]
+    unsafe fn product(sums: __m256i, x: __m256i, weights: __m256i) -> __m256i {
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(x, weights);
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn product_of_two(sums: __m256i, x: [__m256i; 2], weights: __m256i, ones: __m256i) -> __m256i {
+        unsafe {
+            let pairs =
+                _mm256_add_epi16(_mm256_maddubs_epi16(x[0], weights), _mm256_maddubs_epi16(x[1], weights));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, ones))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn step(sums: __m256i, x: *const u8, weights: *const i8) -> __m256i {
         unsafe {
             let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
-            let pairs = _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.cast()));
-            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+            Self::product(sums, x, _mm256_loadu_si256(weights.cast()))
         }
     }
 
@@ -209,11 +230,15 @@ impl Isa for Avx2Wide {
     }
 
     #[inline(always)]
+    unsafe fn product(sums: __m256i, x: __m256i, weights: __m256i) -> __m256i {
+        unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(x, weights)) }
+    }
+
+    #[inline(always)]
     unsafe fn step(sums: __m256i, x: *const u8, weights: *const i8) -> __m256i {
         unsafe {
             let x = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(x.cast::<i32>().read_unaligned()));
-            let x = _mm256_broadcastq_epi64(x);
-            _mm256_add_epi32(sums, _mm256_madd_epi16(x, _mm256_loadu_si256(weights.cast())))
+            Self::product(sums, _mm256_broadcastq_epi64(x), _mm256_loadu_si256(weights.cast()))
         }
     }
 
@@ -253,10 +278,15 @@ impl Isa for Vnni {
     }
 
     #[inline(always)]
+    unsafe fn product(sums: __m512i, x: __m512i, weights: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sums, x, weights) }
+    }
+
+    #[inline(always)]
     unsafe fn step(sums: __m512i, x: *const u8, weights: *const i8) -> __m512i {
         unsafe {
             let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
-            _mm512_dpbusd_epi32(sums, x, _mm512_loadu_si512(weights.cast()))
+            Self::product(sums, x, _mm512_loadu_si512(weights.cast()))
         }
     }
 
@@ -291,6 +321,11 @@ impl Isa for Vnni {
     #[inline(always)]
     unsafe fn widen(sums: [__m512i; 2], shorts: [__m512i; 2]) -> [__m512i; 2] {
         unsafe { [_mm512_add_epi32(sums[0], shorts[0]), _mm512_add_epi32(sums[1], shorts[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ints(values: __m512i, to: *mut i32) {
+        unsafe { _mm512_storeu_si512(to.cast(), values) };
     }
 
     #[inline(always)]
