@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use trainer::augment::Augment;
 use trainer::config::RunConfig;
 use trainer::dataset::write_manifest;
+use trainer::export::tflite::verify;
 use trainer::optimize::{
     Begin, BenchmarkConfig, OptimizationReport, OptimizationResult, QatConfig, Target, Task, optimize,
     write_report,
@@ -98,6 +99,10 @@ fn a_network_learns_in_integers_and_every_file_is_there() {
         let content = std::fs::read(folder.join(&file.name)).unwrap();
         assert_eq!(content.len() as u64, file.bytes, "sizes are those of the files");
         assert!(engine::Session::load(&content).is_ok(), "{}", file.name);
+    }
+    for file in [&details.files.tflite, &details.files.tflite_in_floats] {
+        let content = std::fs::read(folder.join(&file.name)).unwrap();
+        assert_eq!(verify(&content).unwrap().outputs, [[1, 1]], "{}", file.name);
     }
 
     let report = OptimizationReport::new(vec![result], &config, &BenchmarkConfig::default());

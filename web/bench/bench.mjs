@@ -81,7 +81,8 @@ async function engineColumns(build, files) {
     const input = pattern(engine.input_shape);
     const run = async () => engine.run(input);
     const [, first_run_ms] = await timed(run);
-    columns.push({ name: `engine ${level ?? 'float'}`, file, compile_ms, load_ms, first_run_ms, times: [], run });
+    const model = file.split('.')[0];
+    columns.push({ name: `engine ${level ?? 'float'}`, model, file, compile_ms, load_ms, first_run_ms, times: [], run });
   }
   return columns;
 }
@@ -96,7 +97,7 @@ async function onnxruntimeColumn(name, file, onnx) {
     return outputs[session.outputNames[0]].data;
   };
   const [, first_run_ms] = await timed(run);
-  return { name, file, compile_ms: null, load_ms, first_run_ms, times: [], run };
+  return { name, model: name.split(' ')[1], file, compile_ms: null, load_ms, first_run_ms, times: [], run };
 }
 
 async function litertColumn(name, file, tflite) {
@@ -120,7 +121,7 @@ async function litertColumn(name, file, tflite) {
     return logit;
   };
   const [, first_run_ms] = await timed(run);
-  return { name, file, compile_ms, load_ms, first_run_ms, times: [], run };
+  return { name, model: name.split(' ')[1], file, compile_ms, load_ms, first_run_ms, times: [], run };
 }
 
 /** Values that run through the range of normalised pictures. */

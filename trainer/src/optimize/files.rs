@@ -2,7 +2,7 @@
 
 use super::config::Target;
 use crate::config::RunConfig;
-use crate::export::{ActivationBits, Metadata, onnx_bytes};
+use crate::export::{ActivationBits, Metadata, onnx_bytes, tflite_bytes};
 use crate::files::write_whole;
 use crate::models::Model;
 use crate::quantisation::Student;
@@ -39,6 +39,10 @@ pub struct StudentFiles {
     pub eight_bit_activations: FileFigures,
     /// The student in floats: what its integers round.
     pub student_in_floats: FileFigures,
+    /// The student in integers, with activations of eight bits, for LiteRT.
+    pub tflite: FileFigures,
+    /// The student in floats, for LiteRT.
+    pub tflite_in_floats: FileFigures,
     /// Largest difference between the engine's logits of the files in floats and candle's.
     pub float_difference: f32,
 }
@@ -97,6 +101,7 @@ pub(super) fn write_files(
     let size = about.run.image_size as usize;
     let bits = student.config().activation_bits;
     let name = |kind: &str| format!("{}.{kind}.onnx", about.target.name());
+    let tflite_name = |kind: &str| format!("{}.{kind}.tflite", about.target.name());
     let learned = match bits {
         ActivationBits::Seven => "int8, activations of seven bits",
         ActivationBits::Eight => "int8, activations of eight bits",
@@ -105,6 +110,8 @@ pub(super) fn write_files(
     let floats = student.float_file(metadata("float32, learned for int8"))?.encode_to_vec();
     let optimized = student.integer_file(bits, metadata(learned))?.encode_to_vec();
     let eight = student.integer_file(ActivationBits::Eight, metadata("int8, activations of eight bits"))?;
+    let eight = eight.encode_to_vec();
+    let (tflite, tflite_in_floats) = (tflite_bytes(&eight)?, tflite_bytes(&floats)?);
     let picture = pattern(size)?;
     let difference = float_difference(&floats, &student.forward_in_floats(&picture)?, &picture)
         .context("the export of the student is refused")?;
@@ -116,8 +123,10 @@ pub(super) fn write_files(
     Ok(StudentFiles {
         original: write(name("float32"), original)?,
         optimized: write(name("int8"), &optimized)?,
-        eight_bit_activations: write(name("int8-a8"), &eight.encode_to_vec())?,
+        eight_bit_activations: write(name("int8-a8"), &eight)?,
         student_in_floats: write(name("student-float32"), &floats)?,
+        tflite: write(tflite_name("int8"), &tflite)?,
+        tflite_in_floats: write(tflite_name("student-float32"), &tflite_in_floats)?,
         float_difference: original_difference.max(difference),
     })
 }

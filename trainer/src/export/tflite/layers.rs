@@ -2,8 +2,9 @@
 
 use super::model::{Element, Kind, Padding, Quantisation, Tensor, Window};
 use super::order::{CHANNELS_LAST, counted};
-use super::source::{Ending, Values, Weight, input, int, ints};
-use super::translate::{Form, Translator, Value, laid_out};
+use super::source::{Ending, input, int, ints};
+use super::values::{Form, Translator, Value, laid_out};
+use super::weight::{Values, Weight};
 use anyhow::{Result, bail, ensure};
 use engine::runtime::proto::NodeProto;
 

@@ -4,19 +4,23 @@
 //! signed bytes with a scale for each output as weights and signed bytes as activations: our unsigned ones less 128.
 //! What the ONNX file computes in floats stays in floats, the logit among it: 256 steps would be too few for it.
 
-mod layers;
-mod model;
-mod order;
-mod reader;
-mod schema;
 mod source;
+mod weight;
 mod translate;
-mod verify;
+mod layers;
+mod values;
+mod order;
+mod model;
+mod schema;
 mod write;
+mod structure;
+mod reader;
+mod verify;
 
 pub use verify::{Summary, VerifyError, verify};
 
 use anyhow::{Context, Result};
+use engine::Session;
 use engine::runtime::proto::ModelProto;
 use prost::Message;
 
@@ -26,6 +30,8 @@ use prost::Message;
 /// # Errors
 /// If the ONNX file is not one of ours; it names the node. Or, which would be our mistake, if the result is not valid.
 pub fn tflite_bytes(onnx: &[u8]) -> Result<Vec<u8>> {
+    // Shapes and lengths are checked there.
+    Session::load(onnx).context("the ONNX file")?;
     let model = ModelProto::decode(onnx).context("the ONNX file")?;
     let graph = model.graph.as_ref().context("the ONNX file holds no graph")?;
     let mut network = translate::translate(graph).context("the network as TFLite")?;

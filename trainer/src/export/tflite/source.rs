@@ -1,27 +1,15 @@
 //! The ONNX graph as the translation reads it: constants, who reads what, and what ends a layer.
 
 use super::model::Activation;
+use super::weight::{Values, Weight, dims, floats_of, integers_of};
 use anyhow::{Context, Result, bail, ensure};
-use engine::runtime::proto::{FLOAT, GraphProto, INT4, INT8, INT32, INT64, NodeProto, TensorProto, UINT8};
+use engine::runtime::proto::{GraphProto, INT8, NodeProto, TensorProto, UINT8};
 use std::collections::{HashMap, HashSet};
 
 /// What a signed byte is less than the unsigned one that stands for the same.
 const SIGNED: i64 = 128;
 /// The limit of `RELU6`.
 const SIX: f32 = 6.0;
-
-/// A constant of floats, or of integers with a scale for each index along an axis.
-#[derive(Debug, Clone)]
-pub(super) struct Weight {
-    pub(super) dims: Vec<usize>,
-    pub(super) values: Values,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Values {
-    Floats(Vec<f32>),
-    Scaled { integers: Vec<i32>, scales: Vec<f32>, axis: usize },
-}
 
 /// Scale and zero point of signed bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,7 +78,8 @@ impl<'a> Source<'a> {
             maker.with_context(|| format!("{name:?} is neither a constant nor made floats from one"))?;
         let tensor = self.constant(input(maker, 0)?)?;
         let dims = dims(tensor)?;
-        let integers = integers(tensor)?;
+        let integers = integers_of(tensor)?.into_iter().map(i32::try_from).collect::<Result<_, _>>();
+        let integers = integers.with_context(|| format!("{name:?} holds more than 32 bits"))?;
         let (_, scales) = self.floats(input(maker, 1)?)?;
         if let Some(zero) = maker.input.get(2).filter(|zero| !zero.is_empty()) {
             let zeros = integers_of(self.constant(zero)?)?;
@@ -109,16 +98,7 @@ impl<'a> Source<'a> {
 
     /// Shape and values of a constant of floats.
     pub(super) fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
-        let tensor = self.constant(name)?;
-        ensure!(tensor.data_type == FLOAT, "{name:?} has element type {}, expected floats", tensor.data_type);
-        let values: Vec<f32> = if tensor.raw_data.is_empty() {
-            tensor.float_data.clone()
-        } else {
-            tensor.raw_data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-        };
-        let dims = dims(tensor)?;
-        check_length(tensor, &dims, values.len())?;
-        Ok((dims, values))
+        floats_of(self.constant(name)?)
     }
 
     /// Values of a constant of integers.
@@ -201,20 +181,6 @@ impl<'a> Source<'a> {
     }
 }
 
-impl Weight {
-    /// The values in floats.
-    pub(super) fn floats(&self) -> Vec<f32> {
-        match &self.values {
-            Values::Floats(floats) => floats.clone(),
-            Values::Scaled { integers, scales, axis } => {
-                let inner: usize = self.dims.iter().skip(axis + 1).product();
-                let scale = |index: usize| scales[index / inner.max(1) % scales.len()];
-                integers.iter().enumerate().map(|(index, &value)| value as f32 * scale(index)).collect()
-            }
-        }
-    }
-}
-
 /// Name of the input `index` of `node`.
 pub(super) fn input(node: &NodeProto, index: usize) -> Result<&str> {
     let name = node.input.get(index).filter(|name| !name.is_empty());
@@ -249,65 +215,4 @@ pub(super) fn index_of(axis: i64, rank: usize) -> Result<usize> {
     let index = if axis < 0 { axis + rank as i64 } else { axis };
     let index = usize::try_from(index).ok().filter(|&index| index < rank);
     index.with_context(|| format!("axis {axis} of a value of {rank} axes"))
-}
-
-fn dims(tensor: &TensorProto) -> Result<Vec<usize>> {
-    let dims = tensor.dims.iter().map(|&extent| usize::try_from(extent)).collect::<Result<_, _>>();
-    dims.with_context(|| format!("{:?} has shape {:?}", tensor.name, tensor.dims))
-}
-
-fn integers(tensor: &TensorProto) -> Result<Vec<i32>> {
-    let integers = integers_of(tensor)?.into_iter().map(i32::try_from).collect::<Result<_, _>>();
-    integers.with_context(|| format!("{:?} holds more than 32 bits", tensor.name))
-}
-
-fn integers_of(tensor: &TensorProto) -> Result<Vec<i64>> {
-    let raw = &tensor.raw_data;
-    let dims = dims(tensor)?;
-    let count = dims.iter().product();
-    let signed = |byte: u8| i64::from(byte as i8);
-    let values: Vec<i64> = match tensor.data_type {
-        // Two in a byte, the lower half first; the shifts keep the sign.
-        INT4 => {
-            raw.iter().flat_map(|&byte| [signed(byte << 4) >> 4, signed(byte) >> 4]).take(count).collect()
-        }
-        INT8 => raw.iter().map(|&byte| signed(byte)).collect(),
-        UINT8 => raw.iter().map(|&byte| i64::from(byte)).collect(),
-        INT32 => raw.as_chunks::<4>().0.iter().map(|bytes| i64::from(i32::from_le_bytes(*bytes))).collect(),
-        INT64 => raw.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
-        other => bail!("{:?} has element type {other}, expected integers", tensor.name),
-    };
-    check_length(tensor, &dims, values.len())?;
-    Ok(values)
-}
-
-fn check_length(tensor: &TensorProto, dims: &[usize], found: usize) -> Result<()> {
-    let expected = dims.iter().product::<usize>();
-    ensure!(found == expected, "{:?} holds {found} values, its shape {dims:?} says {expected}", tensor.name);
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn halves_of_bytes_are_widened_with_their_sign() {
-        // 1 and -1, 7 and -7, -8 and nothing.
-        let tensor = TensorProto {
-            dims: vec![5],
-            data_type: INT4,
-            raw_data: vec![0xf1, 0x97, 0x08],
-            ..TensorProto::default()
-        };
-        assert_eq!(integers_of(&tensor).unwrap(), [1, -1, 7, -7, -8]);
-        assert!(integers_of(&TensorProto { dims: vec![7], ..tensor }).is_err());
-    }
-
-    #[test]
-    fn scaled_weights_are_floats_by_their_axis() {
-        let values = |axis| Values::Scaled { integers: vec![1, 2, 3, 4], scales: vec![1.0, 10.0], axis };
-        assert_eq!(Weight { dims: vec![2, 2], values: values(0) }.floats(), [1.0, 2.0, 30.0, 40.0]);
-        assert_eq!(Weight { dims: vec![2, 2], values: values(1) }.floats(), [1.0, 20.0, 3.0, 40.0]);
-    }
 }

@@ -3,30 +3,12 @@
 //! Values between integer layers are bytes, everything else is floats; `DEQUANTIZE` and `QUANTIZE` stand where the two
 //! meet. A layer is one of bytes where the file says bytes before it, integers for its weights and bytes behind it.
 
-use super::model::{Activation, Element, Kind, Network, Operator, Quantisation, Tensor};
-use super::order::{CHANNELS_LAST, counted, extents, lies_alike, permutation, reshaped};
-use super::source::{Ending, Scale, Source, index_of, input, int, ints, output};
+use super::model::{Activation, Kind, Network, Quantisation};
+use super::order::{CHANNELS_LAST, counted, extents, permutation, reshaped};
+use super::source::{Scale, Source, index_of, input, int, ints, output};
+use super::values::{Form, Translator, Value};
 use anyhow::{Context, Result, bail, ensure};
 use engine::runtime::proto::{GraphProto, NodeProto, ValueInfoProto};
-use std::collections::{HashMap, HashSet};
-
-/// What an element is while it is computed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Floats,
-    Bytes,
-}
-
-/// A value of the ONNX graph.
-#[derive(Debug, Clone)]
-pub(super) struct Value {
-    /// As ONNX counts the axes.
-    pub(super) shape: Vec<usize>,
-    /// How they lie.
-    pub(super) order: Vec<usize>,
-    pub(super) floats: Option<usize>,
-    pub(super) bytes: Option<usize>,
-}
 
 /// The network of `graph`, which has one input and one output.
 ///
@@ -36,14 +18,7 @@ pub(super) fn translate(graph: &GraphProto) -> Result<Network> {
     let ([image], [logit]) = (&graph.input[..], &graph.output[..]) else {
         bail!("{} inputs and {} outputs, expected one each", graph.input.len(), graph.output.len())
     };
-    let mut translator = Translator {
-        source: Source::new(graph),
-        network: Network::default(),
-        values: HashMap::new(),
-        done: HashSet::new(),
-        weights: HashMap::new(),
-        made: HashMap::new(),
-    };
+    let mut translator = Translator::new(Source::new(graph));
     let shape = shape(image)?;
     ensure!(shape.len() == 4, "the input has shape {shape:?}, expected a picture");
     let input = translator.floats(&image.name, extents(&shape, &CHANNELS_LAST));
@@ -57,18 +32,6 @@ pub(super) fn translate(graph: &GraphProto) -> Result<Network> {
     let rank = translator.value(&logit.name)?.shape.len();
     translator.network.output = translator.tensor_of(&logit.name, Form::Floats, &counted(rank))?;
     Ok(translator.network)
-}
-
-pub(super) struct Translator<'a> {
-    pub(super) source: Source<'a>,
-    network: Network,
-    values: HashMap<String, Value>,
-    /// Nodes that were translated with one before them.
-    done: HashSet<usize>,
-    /// Weights that were written: a layer may be walked more than once.
-    pub(super) weights: HashMap<(String, Vec<usize>), usize>,
-    /// A tensor with its places in another order, or in floats.
-    made: HashMap<(usize, Option<Vec<usize>>), usize>,
 }
 
 impl Translator<'_> {
@@ -305,203 +268,6 @@ impl Translator<'_> {
         self.values.insert(output(node)?.to_owned(), moved);
         Ok(())
     }
-
-    /// The value called `name`.
-    pub(super) fn value(&self, name: &str) -> Result<&Value> {
-        self.values.get(name).with_context(|| format!("nothing before it makes {name:?}"))
-    }
-
-    /// Index of the tensor that holds the value `name` in a form and order.
-    pub(super) fn tensor_of(&mut self, name: &str, form: Form, order: &[usize]) -> Result<usize> {
-        let value = self.value(name)?.clone();
-        ensure!(value.order.len() == order.len(), "{name:?} has shape {:?}", value.shape);
-        let given = match (form, value.floats, value.bytes) {
-            (Form::Floats, Some(floats), _) => floats,
-            (_, _, Some(bytes)) => bytes,
-            (Form::Bytes, _, None) | (Form::Floats, None, None) => bail!("{name:?} has no bytes"),
-        };
-        let mut tensor = given;
-        if value.order != order {
-            // Bytes are moved before they are widened.
-            tensor = self.in_order(tensor, name, &value, order);
-        }
-        if form == Form::Floats && self.network.tensors[tensor].element == Element::Byte {
-            tensor = self.in_floats(tensor, name);
-        }
-        Ok(tensor)
-    }
-
-    fn in_order(&mut self, tensor: usize, name: &str, value: &Value, order: &[usize]) -> usize {
-        let axes = permutation(&value.order, order);
-        let key = (tensor, Some(axes.clone()));
-        if let Some(&made) = self.made.get(&key) {
-            return made;
-        }
-        let shape = extents(&value.shape, order);
-        let name = format!("{name}/moved");
-        let moved = if lies_alike(&value.shape, &value.order, order) {
-            self.in_shape(tensor, &name, shape)
-        } else {
-            let constant = self.index_constant("axes", &axes);
-            let moved = self.like(tensor, &name, shape);
-            self.push(Kind::Transpose, vec![tensor, constant], moved)
-        };
-        self.made.insert(key, moved);
-        moved
-    }
-
-    /// The tensor in floats.
-    pub(super) fn in_floats(&mut self, tensor: usize, name: &str) -> usize {
-        let key = (tensor, None);
-        if let Some(&made) = self.made.get(&key) {
-            return made;
-        }
-        let floats = self.floats(&format!("{name}/floats"), self.network.tensors[tensor].shape.clone());
-        let floats = self.push(Kind::Dequantise, vec![tensor], floats);
-        self.made.insert(key, floats);
-        floats
-    }
-
-    fn in_shape(&mut self, tensor: usize, name: &str, shape: Vec<usize>) -> usize {
-        if self.network.tensors[tensor].shape == shape {
-            return tensor;
-        }
-        let constant = self.index_constant("shape", &shape);
-        let moved = self.like(tensor, name, shape);
-        self.push(Kind::Reshape, vec![tensor, constant], moved)
-    }
-
-    /// Appends an operator that gives the value of `ending`, of `shape`, in a form and order.
-    pub(super) fn result(
-        &mut self,
-        kind: Kind,
-        inputs: Vec<usize>,
-        ending: &Ending,
-        form: Form,
-        shape: Vec<usize>,
-        order: &[usize],
-    ) {
-        let lie = extents(&shape, order);
-        match &ending.bytes {
-            Some((name, scale)) if form == Form::Bytes => {
-                let bytes = self.bytes(name, lie, *scale);
-                self.push(kind, inputs, bytes);
-                self.keep(name, Form::Bytes, shape, order, bytes);
-                self.done.extend(ending.quantise);
-            }
-            _ => {
-                let floats = self.floats(&ending.floats, lie);
-                self.push(kind, inputs, floats);
-                self.keep(&ending.floats, Form::Floats, shape, order, floats);
-            }
-        }
-    }
-
-    /// Leaves out the node that limits the result: its operator does that itself.
-    pub(super) fn take_limit(&mut self, ending: &Ending) {
-        self.done.extend(ending.limit);
-    }
-
-    fn keep(&mut self, name: &str, form: Form, shape: Vec<usize>, order: &[usize], tensor: usize) {
-        let (floats, bytes) = match form {
-            Form::Floats => (Some(tensor), None),
-            Form::Bytes => (None, Some(tensor)),
-        };
-        self.values.insert(name.to_owned(), Value { shape, order: order.to_vec(), floats, bytes });
-    }
-
-    /// Appends an operator; returns `output`.
-    pub(super) fn push(&mut self, kind: Kind, inputs: Vec<usize>, output: usize) -> usize {
-        self.network.operators.push(Operator { kind, inputs, output });
-        output
-    }
-
-    /// Appends a tensor.
-    pub(super) fn tensor(&mut self, tensor: Tensor) -> usize {
-        self.network.tensors.push(tensor);
-        self.network.tensors.len() - 1
-    }
-
-    fn floats(&mut self, name: &str, shape: Vec<usize>) -> usize {
-        self.tensor(Tensor {
-            name: name.into(),
-            shape,
-            element: Element::Float,
-            quantisation: None,
-            data: None,
-        })
-    }
-
-    fn bytes(&mut self, name: &str, shape: Vec<usize>, Scale { scale, zero_point }: Scale) -> usize {
-        let quantisation = Some(Quantisation::whole(scale, zero_point));
-        self.tensor(Tensor { name: name.into(), shape, element: Element::Byte, quantisation, data: None })
-    }
-
-    /// A tensor of the form and scale of another one.
-    pub(super) fn like(&mut self, tensor: usize, name: &str, shape: Vec<usize>) -> usize {
-        let Tensor { element, quantisation, .. } = self.network.tensors[tensor].clone();
-        self.tensor(Tensor { name: name.into(), shape, element, quantisation, data: None })
-    }
-
-    /// A constant of floats of the shape `dims`, laid out in `order`.
-    pub(super) fn constant(
-        &mut self,
-        name: &str,
-        dims: &[usize],
-        order: &[usize],
-        values: Vec<f32>,
-    ) -> usize {
-        let data = laid_out(&values, dims, order).into_iter().flat_map(f32::to_le_bytes).collect();
-        self.tensor(Tensor {
-            name: name.into(),
-            shape: extents(dims, order),
-            element: Element::Float,
-            quantisation: None,
-            data: Some(data),
-        })
-    }
-
-    /// A constant of indices or extents.
-    pub(super) fn index_constant(&mut self, name: &str, values: &[usize]) -> usize {
-        self.index_table(name, vec![values.len()], values)
-    }
-
-    /// A constant of indices or extents of a shape.
-    pub(super) fn index_table(&mut self, name: &str, shape: Vec<usize>, values: &[usize]) -> usize {
-        let data = values.iter().flat_map(|&value| (value as i32).to_le_bytes()).collect();
-        self.tensor(Tensor {
-            name: name.into(),
-            shape,
-            element: Element::Integer,
-            quantisation: None,
-            data: Some(data),
-        })
-    }
-}
-
-impl Value {
-    /// Whether it is known in bytes alone.
-    pub(super) fn is_bytes(&self) -> bool {
-        self.floats.is_none() && self.bytes.is_some()
-    }
-
-    fn form(&self) -> Form {
-        if self.is_bytes() { Form::Bytes } else { Form::Floats }
-    }
-}
-
-/// The elements of a constant of the shape `dims` with its axes in `order`.
-pub(super) fn laid_out<T: Copy>(values: &[T], dims: &[usize], order: &[usize]) -> Vec<T> {
-    let mut strides = vec![1; dims.len()];
-    for axis in (1..dims.len()).rev() {
-        strides[axis - 1] = strides[axis] * dims[axis];
-    }
-    let mut places = vec![0];
-    for &axis in order {
-        let steps = (0..dims[axis]).map(|index| index * strides[axis]);
-        places = places.iter().flat_map(|place| steps.clone().map(move |step| place + step)).collect();
-    }
-    places.into_iter().map(|place| values[place]).collect()
 }
 
 fn shape(value: &ValueInfoProto) -> Result<Vec<usize>> {
@@ -512,18 +278,4 @@ fn shape(value: &ValueInfoProto) -> Result<Vec<usize>> {
         extent.with_context(|| format!("{:?} has no fixed shape", value.name))
     });
     extents.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn constants_are_laid_out_in_their_order() {
-        let values = [1, 2, 3, 4, 5, 6];
-        assert_eq!(laid_out(&values, &[2, 3], &[0, 1]), values);
-        assert_eq!(laid_out(&values, &[2, 3], &[1, 0]), [1, 4, 2, 5, 3, 6]);
-        assert_eq!(laid_out(&values, &[1, 2, 3, 1], &[2, 0, 3, 1]), [1, 4, 2, 5, 3, 6]);
-        assert_eq!(laid_out(&[7], &[], &[]), [7]);
-    }
 }
