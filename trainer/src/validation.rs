@@ -102,9 +102,16 @@ impl Validation {
         let loaded = Detector::load(&bundle).map_err(anyhow::Error::from);
         let count = manifest.stages.len();
         let Some(mut detector) = self.note("networks", loaded, |_| format!("{count} loaded")) else { return };
-        let figures = manifest.stages.iter().map(|stage| figures(&bundle, stage, runs)).collect();
-        self.stages =
-            self.note("formats", figures, |_| "as the manifest says".to_owned()).unwrap_or_default();
+        let figures: Result<Vec<_>> =
+            manifest.stages.iter().map(|stage| figures(&bundle, stage, runs)).collect();
+        let formats = |figures: &Vec<StageFigures>| {
+            let format = |stage: &StageFigures| {
+                let (weights, activations) = (stage.format.weights.name(), stage.format.activations.name());
+                format!("{}: weights {weights}, activations {activations}", stage.file)
+            };
+            figures.iter().map(format).collect::<Vec<_>>().join("; ")
+        };
+        self.stages = self.note("formats", figures, formats).unwrap_or_default();
 
         let golden = bundle.golden().map_err(anyhow::Error::from).and_then(|golden| {
             golden.context("the bundle has none; write it anew: `aware bundle --from BUNDLE`")

@@ -367,6 +367,14 @@ fn m07_a_network_in_integers_is_packed_beside_files_for_other_runtimes() {
     let page = std::fs::read_to_string(output.join("README.md")).unwrap();
     assert!(page.contains("`stage1.tflite` | for other runtimes (tflite)"), "{page}");
 
+    // Written anew, it keeps them, unless others of the name are given.
+    let path = output.to_str().unwrap();
+    write("stage1.tflite", b"\x1c\0\0\0TFL3 once more");
+    succeeded(&aware(&["bundle", "--from", path, "--output", path, "--force", "--also", &lite]));
+    let again = read_json(&output.join(MANIFEST_NAME));
+    assert_eq!(again["others"], manifest["others"]);
+    assert!(std::fs::read(output.join("stage1.tflite")).unwrap().ends_with(b"once more"));
+
     let none = root.join("none");
     refused(
         &bundle(&none, &["--also", &write("x.tflite", b"no flatbuffer")]),

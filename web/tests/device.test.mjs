@@ -1,11 +1,15 @@
 // The golden vectors show whether a device computes right, in the page and in a page of one's own.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import path from 'node:path';
 import { after } from 'node:test';
-import { aware, fixture, judge, noProgram, open, reached, sample, test, visit, withoutRelaxedSimd } from './site.mjs';
+import {
+  ROOT, aware, fixture, judge, noProgram, open, reached, sample, temporary, test, visit, withoutRelaxedSimd,
+} from './site.mjs';
 
 const site = await open(after);
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -55,6 +59,31 @@ for (const [build, before] of [['relaxed SIMD', undefined], ['plain SIMD', witho
     assert.equal(await page.getAttribute('#device', 'data-state'), 'passed');
   });
 }
+
+test('a network in integers gives the bits of the program, with relaxed SIMD and without', { skip: noProgram }, async (t) => {
+  // A network with random weights is packed in the shipped one's place: at such a temperature all say the same.
+  const first = path.join(ROOT, 'models/first');
+  const files = await Promise.all((await readdir(first)).map(async (name) => [name, await readFile(path.join(first, name))]));
+  const manifest = JSON.parse(files.find(([name]) => name === 'manifest.json')[1]);
+  manifest.stages[0].temperature = 1e4;
+  const [origin] = await temporary(t, { ...Object.fromEntries(files), 'manifest.json': JSON.stringify(manifest) });
+  const [notes] = await temporary(t, { notes: '' });
+  const [model, bundle] = ['int8.onnx', 'bundle'].map((name) => path.join(path.dirname(notes), name));
+  const run = (...words) => execFileSync(process.env.AWARE_BIN, words, { cwd: ROOT });
+  run('export', '--int8', '--image-size', '160', '--output', model);
+  run('bundle', '--from', path.dirname(origin), '--model', model, '--output', bundle);
+  for (const before of [() => {}, withoutRelaxedSimd]) {
+    const { page } = await visit(t, site, {
+      before: async (page, context) => {
+        await before(page);
+        await context.route('**/models/first/*', (route) =>
+          route.fulfill({ path: path.join(bundle, path.basename(new URL(route.request().url()).pathname)) }));
+      },
+    });
+    const { state, text, lines } = await check(page);
+    assert.equal(state, 'passed', `${text}\n${lines.join('\n')}`);
+  }
+});
 
 test('one bit of one vector fails the device', async (t) => {
   const { page } = await visit(t, site, { before: withGolden(otherLogit) });

@@ -1,7 +1,7 @@
 //! `aware validate`: the pictures of a manifest, or a bundle on this machine.
 
 use super::progress_bar;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,7 @@ pub(super) fn run_validate(args: &ValidateArgs) -> Result<ExitCode> {
     if args.path.is_dir() {
         return run_validate_bundle(args);
     }
+    ensure!(!args.json, "--json is for bundles, and {} is no folder", args.path.display());
     validate_manifest(&args.path)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,9 @@ use crate::optimize::read_result;
 use crate::train::{Network, RunFolder, RunMetrics};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
-use engine::bundle::{FileEntry, MANIFEST_NAME, MAX_FILE_BYTES, OtherFile, SCHEMA_VERSION, Stage};
+use engine::bundle::{
+    FileEntry, MANIFEST_NAME, MAX_FILE_BYTES, NetworkFormat, OtherFile, SCHEMA_VERSION, Stage,
+};
 use engine::golden::{GOLDEN_NAME, Golden};
 use engine::{Bundle, Detector, Manifest, Preprocess, Tensor, Thresholds};
 use serde_json::Value;
@@ -103,6 +105,7 @@ struct Content {
     training: Value,
     stage: String,
     onnx: Vec<u8>,
+    others: Vec<Other>,
     /// The network that [`Content::onnx`] must equal.
     reference: Original,
 }
@@ -124,6 +127,12 @@ impl Content {
         }
         if let Some(path) = source.model {
             content.onnx = read_limited(path, engine::runtime::onnx::MAX_BYTES as u64)?;
+        }
+        for path in source.also {
+            let other = Other::read(path, content.preprocess.size)?;
+            // In place of one that an earlier bundle had.
+            content.others.retain(|earlier| earlier.entry.file != other.entry.file);
+            content.others.push(other);
         }
         content.onnx = with_metadata(&content.onnx, content.metadata())
             .with_context(|| source.model.unwrap_or(Path::new(STAGE)).display().to_string())?;
@@ -183,6 +192,7 @@ impl Content {
             }),
             stage: STAGE.into(),
             onnx: onnx_bytes(&network.model, run.image_size as usize, Vec::new())?,
+            others: Vec::new(),
             reference: Original::Trained(Box::new(network)),
         })
     }
@@ -201,6 +211,10 @@ impl Content {
         let or = |own: String, given: Option<&str>, default: &Option<String>| {
             given.map(str::to_owned).or_else(|| default.clone()).unwrap_or(own)
         };
+        let others = manifest.others.into_iter().filter_map(|entry| {
+            let content = bundle.content(&entry.file)?.to_vec();
+            Some(Other { content, entry })
+        });
         Ok(Content {
             name: or(manifest.name, source.name, &config.bundle_name),
             version: or(manifest.version, source.version, &config.bundle_version),
@@ -212,6 +226,7 @@ impl Content {
             training: manifest.training,
             stage: stage.name,
             onnx: onnx.clone(),
+            others: others.collect(),
             reference: Original::Packed(onnx),
         })
     }
@@ -232,51 +247,54 @@ impl Content {
         .to_vec()
     }
 
-    /// The manifest and every file that it lists, each network compared with the origin's.
-    fn package(self, source: &BundleSource, config: &DeploymentConfig) -> Result<(Manifest, Vec<File>)> {
-        let size = self.preprocess.size;
-        let format = network_format(&self.onnx, size)?;
+    /// The manifest of the network alone, through the engine's own checks.
+    fn manifest(&self) -> Result<Manifest> {
         let file = format!("{}.onnx", self.stage);
-        let mut manifest = Manifest {
+        let stage = Stage {
+            name: self.stage.clone(),
+            file: file.clone(),
+            temperature: self.temperature,
+            format: Some(network_format(&self.onnx, self.preprocess.size)?),
+        };
+        let manifest = Manifest {
             schema_version: SCHEMA_VERSION.into(),
-            name: self.name,
-            version: self.version,
-            licence: self.licence,
-            preprocess: self.preprocess,
-            stages: vec![Stage {
-                name: self.stage,
-                file: file.clone(),
-                temperature: self.temperature,
-                format: Some(format),
-            }],
+            name: self.name.clone(),
+            version: self.version.clone(),
+            licence: self.licence.clone(),
+            preprocess: self.preprocess.clone(),
+            stages: vec![stage],
             thresholds: self.thresholds,
-            files: vec![FileEntry::of(&file, &self.onnx)],
+            files: vec![FileEntry::of(file, &self.onnx)],
             golden: None,
             others: Vec::new(),
-            training: self.training,
+            training: self.training.clone(),
         };
-        let mut files = vec![(file.clone(), self.onnx)];
-        // Through the engine's own checks from here on.
-        manifest = Manifest::parse(&serde_json::to_vec(&manifest)?)?;
-        let detector = Bundle::new(manifest.clone(), |_| Ok(files[0].1.clone()));
-        let golden = Golden::record(&mut Detector::load(&detector?)?, config.golden_vectors)?;
+        Ok(Manifest::parse(&serde_json::to_vec(&manifest)?)?)
+    }
+
+    /// The manifest and every file that it lists, each network compared with the origin's.
+    fn package(self, source: &BundleSource, config: &DeploymentConfig) -> Result<(Manifest, Vec<File>)> {
+        let mut manifest = self.manifest()?;
+        let alone = Bundle::new(manifest.clone(), |_| Ok(self.onnx.clone()))?;
+        let golden = Golden::record(&mut Detector::load(&alone)?, config.golden_vectors)?;
         let inputs: Vec<Tensor> =
             golden.vectors.iter().map(|vector| vector.input(&manifest)).collect::<Result<_, _>>()?;
         let reference = self.reference.run(&inputs)?;
-        let found = engine_logits(&files[0].1, &inputs)?;
-        let parity = Parity::of(&found, &reference, self.temperature)?;
-        parity.check(&file, format, config)?;
+        let measure =
+            Measure { inputs: &inputs, reference: &reference, temperature: self.temperature, config };
+        let stage = manifest.stages[0].clone();
+        let parity = measure.compare(&stage.file, &self.onnx, stage.format)?;
         let is_new =
             source.model.is_some() || source.optimized.is_some() || matches!(source.origin, Origin::Run(_));
         if let (true, Some(training)) = (is_new, manifest.training.as_object_mut()) {
             training.insert("written".into(), serde_json::to_value(&parity)?);
         }
 
-        for path in source.also {
-            let other = Other::read(path, size)?;
-            other.compare(&inputs, &reference, self.temperature, config)?;
+        let mut files = vec![(stage.file, self.onnx)];
+        for other in self.others {
+            measure.compare(&other.entry.file, &other.content, other.entry.format)?;
+            files.push((other.entry.file.clone(), other.content));
             manifest.others.push(other.entry);
-            files.push((other.name, other.content));
         }
         let mut golden = serde_json::to_vec_pretty(&golden)?;
         golden.push(b'\n');
@@ -285,22 +303,45 @@ impl Content {
         files.push((CARD_NAME.into(), self.card));
         let examples = EXAMPLES.iter().filter(|_| config.include_examples);
         files.extend(examples.map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())));
-        let entries =
+        let list =
             |files: &[File]| files.iter().map(|(name, content)| FileEntry::of(name, content)).collect();
-        manifest.files = entries(&files);
-        let page = readme(&manifest).into_bytes();
-        files.push((README_NAME.into(), page));
-        manifest.files = entries(&files);
-
-        let bytes: u64 = manifest.files.iter().map(|entry| entry.bytes).sum();
-        ensure!(
-            bytes as f64 <= config.max_bundle_megabytes * 1e6,
-            "the files have {:.1} MB together, max_bundle_megabytes is {}",
-            bytes as f64 / 1e6,
-            config.max_bundle_megabytes
-        );
+        manifest.files = list(&files);
+        files.push((README_NAME.into(), readme(&manifest).into_bytes()));
+        manifest.files = list(&files);
+        check_size(&manifest, config)?;
         // Clashing names, above all, before anything is written.
         Ok((Manifest::parse(&serde_json::to_vec(&manifest)?)?, files))
+    }
+}
+
+fn check_size(manifest: &Manifest, config: &DeploymentConfig) -> Result<()> {
+    let bytes: u64 = manifest.files.iter().map(|entry| entry.bytes).sum();
+    ensure!(
+        bytes as f64 <= config.max_bundle_megabytes * 1e6,
+        "the files have {:.1} MB together, max_bundle_megabytes is {}",
+        bytes as f64 / 1e6,
+        config.max_bundle_megabytes
+    );
+    Ok(())
+}
+
+/// What the ONNX files of a bundle are held to.
+struct Measure<'a> {
+    inputs: &'a [Tensor],
+    reference: &'a Reference,
+    temperature: f64,
+    config: &'a DeploymentConfig,
+}
+
+impl Measure<'_> {
+    /// How far the file `name` is from the reference; nothing without a format, which files have that the engine does not
+    /// read.
+    fn compare(&self, name: &str, content: &[u8], format: Option<NetworkFormat>) -> Result<Option<Parity>> {
+        let Some(format) = format else { return Ok(None) };
+        let logits = engine_logits(content, self.inputs).with_context(|| name.to_owned())?;
+        let parity = Parity::of(&logits, self.reference, self.temperature)?;
+        parity.check(name, format, self.config)?;
+        Ok(Some(parity))
     }
 }
 
@@ -319,7 +360,6 @@ impl Original {
 
 /// A file for another runtime.
 struct Other {
-    name: String,
     content: Vec<u8>,
     entry: OtherFile,
 }
@@ -327,7 +367,7 @@ struct Other {
 impl Other {
     fn read(path: &Path, input_size: u32) -> Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.with_context(|| format!("{} has no plain name", path.display()))?.to_owned();
+        let file = name.with_context(|| format!("{} has no plain name", path.display()))?.to_owned();
         let content = read_limited(path, MAX_FILE_BYTES)?;
         let (runtime, format) = match path.extension().and_then(|extension| extension.to_str()) {
             Some("onnx") => {
@@ -341,21 +381,7 @@ impl Other {
             }
             _ => bail!("{} ends in neither .onnx nor .tflite", path.display()),
         };
-        let entry = OtherFile { file: name.clone(), runtime: runtime.into(), format };
-        Ok(Other { name, content, entry })
-    }
-
-    /// Compares an ONNX file with `reference`; the engine does not read the others.
-    fn compare(
-        &self,
-        inputs: &[Tensor],
-        reference: &Reference,
-        temperature: f64,
-        config: &DeploymentConfig,
-    ) -> Result<()> {
-        let Some(format) = self.entry.format else { return Ok(()) };
-        let logits = engine_logits(&self.content, inputs).with_context(|| self.name.clone())?;
-        Parity::of(&logits, reference, temperature)?.check(&self.name, format, config)
+        Ok(Other { content, entry: OtherFile { file, runtime: runtime.into(), format } })
     }
 }
 
