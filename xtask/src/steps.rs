@@ -8,7 +8,7 @@ use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use crate::say::say;
 use crate::server::Server;
-use crate::{artifacts, browser, fuzz, install, wasm};
+use crate::{arm, artifacts, browser, fuzz, install, wasm};
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -46,6 +46,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", about: "no warning in the native crates", run: clippy },
     Step { name: "clippy-wasm", about: "no warning in the page's crates", run: clippy_wasm },
     Step { name: "rust", about: "tests of engine, trainer and xtask on this machine", run: rust },
+    Step { name: "arm", about: "tests of the engine's kernels for 64-bit ARM, emulated", run: arm::test },
     Step { name: "fuzz", about: "hostile models, a bounded number", run: fuzz::smoke },
     Step { name: "web", about: "unit tests of the page on this machine", run: web },
     Step { name: "wasm", about: "tests of the engine as WebAssembly", run: wasm_tests },
