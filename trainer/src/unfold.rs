@@ -36,7 +36,7 @@ pub fn take_onnx(model: &Model, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn floats(graph: &GraphProto) -> Result<HashMap<String, (Vec<usize>, Vec<f32>)>> {
+fn floats(graph: &GraphProto) -> Result<HashMap<String, Floats>> {
     let of = |tensor: &TensorProto| {
         let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
         let dims: Vec<usize> = tensor.dims.iter().map(|&extent| extent.max(0) as usize).collect();
@@ -51,9 +51,12 @@ fn floats(graph: &GraphProto) -> Result<HashMap<String, (Vec<usize>, Vec<f32>)>>
     graph.initializer.iter().filter(|tensor| tensor.data_type == FLOAT).map(of).collect()
 }
 
+/// Extents and values of a constant.
+type Floats = (Vec<usize>, Vec<f32>);
+
 /// Executor that sets every layer it meets.
 struct Unfold {
-    constants: HashMap<String, (Vec<usize>, Vec<f32>)>,
+    constants: HashMap<String, Floats>,
     taken: Vec<String>,
 }
 

@@ -284,7 +284,8 @@ mod tests {
             let error = parse(json).unwrap_err().to_string();
             assert!(error.contains(part), "{json}: {error}");
         }
-        let wrong: [(fn(&mut QatConfig), &str); 7] = [
+        type Spoil = fn(&mut QatConfig);
+        let wrong: [(Spoil, &str); 7] = [
             (|c| c.batch_size = 1, "batch_size"),
             (|c| c.learning_rate = f64::NAN, "learning_rate"),
             (|c| c.distillation_temperature = 0.0, "distillation_temperature"),
