@@ -302,6 +302,9 @@ def convolutions():
         made = [constant("w", formula(*weight)), constant("b", formula(bias))]
         return model([node("Conv", "x w b", "y", **attributes)], made, input_shape)
 
+    def transposed(**attributes):
+        return model([node("ConvTranspose", "x w", "y", **attributes)], [constant("w", formula(3, 2, 2, 2))])
+
     variable = [node("Relu", "x", "w"), node("Conv", "x w", "y")]
     large = conv(input_shape=(1, 3, 2, 2))
     return {
@@ -325,8 +328,15 @@ def convolutions():
         "conv_bias_wrong": (conv(bias=5), "Node", "bias"),
         "conv_weight_of_rank_3": (conv((4, 3, 3)), "Node", "rank-4"),
         "conv_weight_variable": (model(variable, (), (1, 1, 1, 1)), "Node", "must be constants"),
-        "conv_dilated": (conv(dilations=[2, 2]), "Node", "dilations"),
-        "conv_auto_pad": (conv(auto_pad="SAME_UPPER"), "Node", "auto_pad"),
+        "conv_dilated_above_input": (conv(dilations=[2, 1]), "Node", "larger than its padded input"),
+        "conv_dilations_of_zero": (conv(dilations=[0, 1]), "Node", "dilations"),
+        "conv_dilations_huge": (conv(dilations=[2**62, 1]), "Node", "dilations"),
+        "conv_dilations_of_three": (conv(dilations=[1, 1, 1]), "Node", "dilations"),
+        "conv_auto_pad_dilated": (conv(auto_pad="SAME_UPPER", dilations=[2, 2]), "Node", "auto_pad"),
+        "conv_auto_pad_unknown": (conv(auto_pad="SAME"), "Node", "auto_pad"),
+        "conv_auto_pad_beside_pads": (conv(auto_pad="SAME_UPPER", pads=[1, 1, 1, 1]), "Node", "auto_pad"),
+        "transposed_auto_pad": (transposed(auto_pad="SAME_UPPER"), "Node", "auto_pad"),
+        "transposed_dilated": (transposed(dilations=[2, 2]), "Node", "dilations"),
         "conv_of_one_input": (model([node("Conv", "x", "y")]), "Node", "inputs"),
         "conv_of_a_list": (
             model([node("Flatten", "x", "f"), node("Conv", "f w", "y")], [constant("w", formula(4, 3, 1, 1))]),

@@ -337,6 +337,18 @@ def convolutions():
         "conv_one_pixel": single((4, 3, 3, 3), (1, 3, 1, 1), pads=[1, 1, 1, 1]),
         "conv_one_channel": single((1, 1, 3, 3), (1, 1, 4, 4), pads=[1, 1, 1, 1], group=1),
         "conv_no_attributes": single((2, 3, 2, 2), (1, 3, 3, 3)),
+        "conv_dilated": single((4, 3, 3, 3), (1, 3, 8, 9), dilations=[2, 3]),
+        "conv_dilated_padded": single((5, 2, 3, 2), (1, 2, 6, 7), dilations=[2, 1], pads=[2, 1, 1, 2], strides=[2, 1]),
+        "conv_dilated_grouped": single((6, 2, 2, 3), (1, 4, 5, 6), dilations=[1, 2], group=2),
+        "depthwise_dilated": single((5, 1, 3, 3), (1, 5, 6, 7), dilations=[2, 2], group=5, pads=[2, 2, 2, 2]),
+        "conv_same_upper": single((4, 3, 2, 3), (1, 3, 5, 6), auto_pad="SAME_UPPER"),
+        "conv_same_lower": single((4, 3, 2, 4), (1, 3, 5, 6), auto_pad="SAME_LOWER"),
+        "conv_same_upper_strided": single((4, 3, 3, 3), (1, 3, 8, 7), auto_pad="SAME_UPPER", strides=[2, 3]),
+        "conv_same_lower_strided": single((4, 3, 3, 5), (1, 3, 8, 7), auto_pad="SAME_LOWER", strides=[2, 2]),
+        "conv_valid_dilated": single((4, 3, 3, 2), (1, 3, 6, 7), auto_pad="VALID", dilations=[2, 3]),
+        "conv_same_without_pads": single((4, 3, 1, 1), (1, 3, 6, 7), auto_pad="SAME_UPPER", strides=[3, 2]),
+        "conv_valid": single((4, 3, 3, 2), (1, 3, 5, 6), auto_pad="VALID", strides=[1, 2]),
+        "depthwise_same_lower": single((5, 1, 3, 2), (1, 5, 6, 7), auto_pad="SAME_LOWER", group=5, strides=[2, 2]),
     }
 
 

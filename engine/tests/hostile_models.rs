@@ -43,7 +43,9 @@ const FILES: &[(&str, &[u8])] = files![
     absent_input add_of_one add_of_other_shapes clip_by_a_list clip_by_a_value concat_does_not_fit
     constant_made_again constant_of_float16 constant_of_infinity constant_of_int4_too_short
     constant_of_int8_too_long constant_of_nan constant_of_uint8_above_its_type
-    constant_of_unknown_type control_flow conv_auto_pad conv_bias_wrong conv_dilated conv_group_huge
+    constant_of_unknown_type control_flow conv_auto_pad_beside_pads
+    conv_auto_pad_dilated conv_auto_pad_unknown conv_bias_wrong conv_dilated_above_input conv_dilations_huge
+    conv_dilations_of_three conv_dilations_of_zero conv_group_huge
     conv_group_negative conv_group_of_zero conv_groups_that_do_not_fit conv_kernel_above_input
     conv_kernel_of_zero conv_kernel_shape_of_one conv_kernel_shape_wrong conv_no_outputs
     conv_of_a_list conv_of_one_input conv_other_channels conv_pads_huge conv_pads_negative
@@ -64,7 +66,7 @@ const FILES: &[(&str, &[u8])] = files![
     reshape_to_negative resize_huge resize_of_channels resize_to_nothing scale_by_a_value
     scale_negative scale_of_two_kinds scale_of_zero scales_of_maps scales_that_do_not_fit
     slice_backwards slice_by_huge_steps slice_of_nothing sparse_constant split_does_not_fit subgraph
-    subgraph_list text transpose_of_missing_axes trees_in_a_circle trees_of_a_missing_child
+    subgraph_list text transpose_of_missing_axes transposed_auto_pad transposed_dilated trees_in_a_circle trees_of_a_missing_child
     trees_of_a_negative_feature trees_of_features_that_are_not_there trees_of_one_child_twice
     trees_of_short_lists trees_of_three_classes trees_of_unknown_modes
     trees_with_weights_on_branches two_results unknown_attribute unknown_operator value_without_name

@@ -82,10 +82,8 @@ impl Case {
             (input[axis] + pads[axis] + behind - kernel[axis]) / strides[axis] + 1
         });
         let geometry = match random.next() % 3 {
-            0 if !is_depthwise => {
-                Geometry { input, output: input, kernel: [1, 1], strides: [1, 1], pads: [0, 0] }
-            }
-            _ => Geometry { input, output, kernel, strides, pads },
+            0 if !is_depthwise => Geometry::pointwise(input),
+            _ => Geometry { input, output, kernel, strides, dilations: [1, 1], pads },
         };
         let cin = if is_depthwise { 1 } else { channels };
         let taps = geometry.kernel[0] * geometry.kernel[1] * cin;
@@ -187,6 +185,7 @@ fn wide_maps_are_done_in_strips() {
         output: [4, width].map(|extent| extent.div_ceil(stride)),
         kernel: [3, 3],
         strides: [stride; 2],
+        dilations: [1, 1],
         pads: [1, 1],
     };
     // Windows of 27 bytes, which are put together, and rows of depthwise taps; both for many strips.

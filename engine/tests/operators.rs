@@ -38,7 +38,10 @@ const GRAPHS: &[(&str, &[u8], &str)] = graphs![
     broadcast_turned_sub broadcast_whole clip clip_below clip_low_above_high clip_nothing
     concat_channels concat_rows concat_with_constant constant_folded constant_node conv_dense
     conv_dense_5x5 conv_dense_asymmetric_pads conv_dense_pads_at_the_end conv_dense_strided
-    conv_dense_strided_even conv_dense_unpadded conv_depthwise_multiplied conv_grouped
+    conv_dense_strided_even conv_dense_unpadded conv_depthwise_multiplied conv_dilated
+    conv_dilated_grouped conv_dilated_padded conv_grouped conv_same_lower
+    conv_same_lower_strided conv_same_upper conv_same_upper_strided conv_same_without_pads conv_valid
+    conv_valid_dilated depthwise_dilated depthwise_same_lower
     conv_grouped_of_two_pictures conv_kernel_of_the_map conv_no_attributes conv_of_two_pictures
     conv_one_channel conv_one_pixel conv_patches conv_pointwise conv_pointwise_many
     conv_pointwise_padded conv_pointwise_strided conv_stride_over_kernel conv_tall_kernel

@@ -9,7 +9,7 @@ use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use crate::say::say;
 use crate::server::Server;
-use crate::{artifacts, browser, fuzz, install, wasm};
+use crate::{arm, artifacts, browser, fuzz, install, wasm};
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -47,6 +47,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", about: "no warning in the native crates", run: clippy },
     Step { name: "clippy-wasm", about: "no warning in the page's crates", run: clippy_wasm },
     Step { name: "rust", about: "tests of engine, trainer and xtask on this machine", run: rust },
+    Step { name: "arm", about: "tests of the engine's kernels for 64-bit ARM, emulated", run: arm::test },
     Step { name: "fuzz", about: "hostile models, a bounded number", run: fuzz::smoke },
     Step { name: "web", about: "unit tests of the page on this machine", run: web },
     Step { name: "wasm", about: "tests of the engine as WebAssembly", run: wasm_tests },
@@ -233,7 +234,7 @@ fn tflite(project: &Project) -> Result<()> {
 }
 
 /// How many of ONNX's own tests of operators the engine passes; the others feed or ask for what it has not.
-const NODE_TESTS: &str = "203";
+const NODE_TESTS: &str = "204";
 
 /// A script in the Python environment, which writes nothing beside it.
 fn python(project: &Project, script: &str) -> Command {

@@ -63,6 +63,11 @@ pub const TOOLS: &[Tool] = &[
         source: Source::RustTarget,
     },
     Tool {
+        name: crate::arm::TARGET,
+        version: Version::In("rust-toolchain.toml"),
+        source: Source::RustTarget,
+    },
+    Tool {
         name: "rustfmt",
         version: Version::In("rust-toolchain.toml"),
         source: Source::RustComponent { subcommand: "fmt" },
@@ -77,6 +82,9 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "chromium", version: Version::AtLeast(113, 0), source: CHROMIUM },
     // numpy's wheels begin there.
     Tool { name: "python3", version: Version::AtLeast(3, 11), source: PYTHON },
+    Tool { name: crate::arm::LINKER, version: Version::AtLeast(10, 0), source: ARM_LINKER },
+    // The first one with the dot product came earlier; this is what Debian 11 has.
+    Tool { name: crate::arm::EMULATOR, version: Version::AtLeast(5, 2), source: ARM_EMULATOR },
     Tool {
         name: "trunk",
         // 0.22 needs a newer Rust than rust-toolchain.toml has.
@@ -112,6 +120,20 @@ const CHROMIUM: Source = Source::System {
     programs: &["chromium", "chromium-browser", "google-chrome"],
     probe: &["--version"],
     packages: &["chromium"],
+};
+
+const ARM_LINKER: Source = Source::System {
+    variable: None,
+    programs: &[crate::arm::LINKER],
+    probe: &["--version"],
+    packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+};
+
+const ARM_EMULATOR: Source = Source::System {
+    variable: None,
+    programs: &[crate::arm::EMULATOR],
+    probe: &["--version"],
+    packages: &["qemu-user"],
 };
 
 /// Debian keeps `ensurepip`, which a new environment needs, in a package of its own.

@@ -162,7 +162,34 @@ pub enum Binary {
     Div,
 }
 
-/// Attributes of a convolution; dilation is 1.
+/// Zeros around a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// So many above, left, below, right.
+    Explicit([usize; 4]),
+    /// As many as give a result for each step of the stride; of an odd number one more below and right.
+    SameUpper,
+    /// The same, of an odd number one more above and left.
+    SameLower,
+}
+
+impl Padding {
+    /// Zeros above, left, below, right of a map of size `input`.
+    pub fn around(self, input: [usize; 2], extent: [usize; 2], strides: [usize; 2]) -> [usize; 4] {
+        let both = |axis: usize| {
+            let steps = input[axis].div_ceil(strides[axis]).saturating_sub(1);
+            steps.saturating_mul(strides[axis]).saturating_add(extent[axis]).saturating_sub(input[axis])
+        };
+        let [rows, columns] = [both(0), both(1)];
+        match self {
+            Padding::Explicit(pads) => pads,
+            Padding::SameUpper => [rows / 2, columns / 2, rows.div_ceil(2), columns.div_ceil(2)],
+            Padding::SameLower => [rows.div_ceil(2), columns.div_ceil(2), rows / 2, columns / 2],
+        }
+    }
+}
+
+/// Attributes of a convolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConvAttributes {
     /// Groups of channels.
@@ -171,8 +198,25 @@ pub struct ConvAttributes {
     pub kernel: [usize; 2],
     /// Step down and right.
     pub strides: [usize; 2],
-    /// Zeros above, left, below, right.
-    pub pads: [usize; 4],
+    /// Step between the rows and columns of a window.
+    pub dilations: [usize; 2],
+    /// Zeros around the map.
+    pub padding: Padding,
+}
+
+impl ConvAttributes {
+    /// Rows and columns of the map that a window of size `kernel` spans.
+    pub fn extent(&self, kernel: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| match kernel[axis] {
+            0 => 0,
+            size => (size - 1).saturating_mul(self.dilations[axis]).saturating_add(1),
+        })
+    }
+
+    /// Zeros above, left, below, right of a map of size `input` under windows of size `kernel`.
+    pub fn pads(&self, input: [usize; 2], kernel: [usize; 2]) -> [usize; 4] {
+        self.padding.around(input, self.extent(kernel), self.strides)
+    }
 }
 
 /// Attributes of a pooling.

@@ -282,7 +282,9 @@ fn conv_shape(
     if bias.is_some_and(|bias| bias != [cout]) {
         return Err(node.error(format!("bias is {bias:?}, expected [{cout}]")));
     }
-    let [rows, columns] = windows(node, [h, w], [kh, kw], conv.strides, conv.pads)?;
+    let (input, kernel) = ([h, w], [kh, kw]);
+    let pads = conv.pads(input, kernel);
+    let [rows, columns] = windows(node, input, conv.extent(kernel), conv.strides, pads)?;
     Ok(vec![n, cout, rows, columns])
 }
 
@@ -325,8 +327,9 @@ fn transposed_shape(
     if bias.is_some_and(|bias| bias != [cout]) || kh == 0 || kw == 0 {
         return Err(node.error(format!("weight {weight:?} and bias {bias:?} do not fit")));
     }
+    let all_pads = conv.pads([h, w], [kh, kw]);
     let extent = |input: usize, axis: usize, kernel: usize| {
-        let pads = conv.pads[axis] + conv.pads[axis + 2];
+        let pads = all_pads[axis] + all_pads[axis + 2];
         let full = (input - 1).checked_mul(conv.strides[axis])?.checked_add(kernel + output_padding[axis])?;
         full.checked_sub(pads)
     };

@@ -5,8 +5,8 @@ use super::{Names, named};
 use crate::runtime::constant::Constant;
 use crate::runtime::error::ModelError;
 use crate::runtime::graph::{
-    Binary, ConvAttributes, Coordinates, Node, Op, PoolAttributes, PoolKind, Reshape, Resize, ResizeMode,
-    ResizeTarget, SliceAxis, Unary, ValueId,
+    Binary, ConvAttributes, Coordinates, Node, Op, Padding, PoolAttributes, PoolKind, Reshape, Resize,
+    ResizeMode, ResizeTarget, SliceAxis, Unary, ValueId,
 };
 use crate::runtime::proto::NodeProto;
 use crate::runtime::shape::MAX_ELEMENTS;
@@ -120,6 +120,11 @@ impl Reader<'_> {
             "ConvTranspose" => {
                 self.arity(2..=3)?;
                 let conv = self.conv(&["output_padding"])?;
+                // There they take off the result, by a rule of their own.
+                self.explicit_pads()?;
+                if conv.dilations != [1, 1] {
+                    return Err(self.error("dilations other than 1 are not supported"));
+                }
                 let output_padding = self.attributes.sizes("output_padding", [0, 0])?;
                 Ok((Op::ConvTranspose { conv, output_padding }, self.data(3)?))
             }
@@ -261,21 +266,30 @@ impl Reader<'_> {
     fn conv(&self, more: &[&str]) -> Result<ConvAttributes, ModelError> {
         let known = ["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
         self.attributes.check(&[&known[..], more].concat())?;
-        self.explicit_pads()?;
-        if self.attributes.sizes("dilations", [1, 1])? != [1, 1] {
-            return Err(self.error("dilations other than 1 are not supported"));
+        let padding = match self.attributes.text("auto_pad", "NOTSET")? {
+            "NOTSET" | "" => Padding::Explicit(self.attributes.sizes("pads", [0; 4])?),
+            _ if self.attributes.list("pads")?.is_some() => {
+                return Err(self.error("pads beside auto_pad are not supported"));
+            }
+            "VALID" => Padding::Explicit([0; 4]),
+            "SAME_UPPER" => Padding::SameUpper,
+            "SAME_LOWER" => Padding::SameLower,
+            other => return Err(self.error(format!("auto_pad {other:?} is unknown"))),
+        };
+        let dilations = self.attributes.sizes("dilations", [1, 1])?;
+        if dilations.contains(&0) {
+            return Err(self.error("dilations must be positive"));
+        }
+        if !matches!(padding, Padding::Explicit(_)) && dilations != [1, 1] {
+            // Runtimes do not agree on what it means.
+            return Err(self.error("auto_pad of a dilated window is not supported; write the pads out"));
         }
         let group = self.attributes.int("group", 1)?;
         let group = usize::try_from(group).ok().filter(|&group| group > 0).ok_or_else(|| {
             self.error("group: expected a positive number of groups that this machine can count")
         })?;
         let kernel = self.attributes.sizes("kernel_shape", [0, 0])?;
-        Ok(ConvAttributes {
-            group,
-            kernel,
-            strides: self.strides()?,
-            pads: self.attributes.sizes("pads", [0; 4])?,
-        })
+        Ok(ConvAttributes { group, kernel, strides: self.strides()?, dilations, padding })
     }
 
     fn explicit_pads(&self) -> Result<(), ModelError> {

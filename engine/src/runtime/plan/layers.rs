@@ -44,8 +44,10 @@ impl Lowering<'_> {
         let [&[_, _, h, w], &[_, _, kh, kw], &[_, _, oh, ow]] = sizes else {
             return Err(node.error("expected maps [N, C, H, W]"));
         };
-        let pads = [conv.pads[0], conv.pads[1]];
-        Ok(Geometry { input: [h, w], output: [oh, ow], kernel: [kh, kw], strides: conv.strides, pads })
+        let [top, left, ..] = conv.pads([h, w], [kh, kw]);
+        let (strides, dilations) = (conv.strides, conv.dilations);
+        let (input, output, kernel) = ([h, w], [oh, ow], [kh, kw]);
+        Ok(Geometry { input, output, kernel, strides, dilations, pads: [top, left] })
     }
 
     pub(super) fn convolution(

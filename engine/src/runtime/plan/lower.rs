@@ -350,7 +350,8 @@ impl<'a> Lowering<'a> {
         match &node.op {
             Op::Pool(pool) => {
                 let pads = [pool.pads[0], pool.pads[1]];
-                let geometry = Geometry { input, output, kernel: pool.kernel, strides: pool.strides, pads };
+                let (kernel, strides) = (pool.kernel, pool.strides);
+                let geometry = Geometry { input, output, kernel, strides, dilations: [1, 1], pads };
                 Ok(Kernel::Pool(Pool { kind: pool.kind, geometry, channels }))
             }
             Op::Resize(resize) => Ok(Kernel::Resize(Resampling::new(resize, input, output, channels))),

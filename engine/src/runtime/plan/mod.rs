@@ -155,6 +155,8 @@ pub struct Geometry {
     pub kernel: [usize; 2],
     /// Step down and right.
     pub strides: [usize; 2],
+    /// Step between the rows and columns of a window.
+    pub dilations: [usize; 2],
     /// Zeros above and left.
     pub pads: [usize; 2],
 }
@@ -162,8 +164,14 @@ pub struct Geometry {
 impl Geometry {
     /// The input index on `axis` that tap `tap` of output `output` reads, unless it is padding.
     pub fn source(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
-        let padded = output * self.strides[axis] + tap;
+        let padded = output * self.strides[axis] + tap * self.dilations[axis];
         padded.checked_sub(self.pads[axis]).filter(|&index| index < self.input[axis])
+    }
+
+    /// Every output of a map of `size` sees the input at its own place.
+    pub fn pointwise(size: [usize; 2]) -> Self {
+        let (one, pads) = ([1, 1], [0, 0]);
+        Geometry { input: size, output: size, kernel: one, strides: one, dilations: one, pads }
     }
 
     /// Every output sees one input, the one at its own place.

@@ -335,7 +335,8 @@ impl Lowering<'_> {
         else {
             return Ok(None);
         };
-        if conv.group != 1 && !is_depthwise {
+        // The integer kernels read windows whose columns lie side by side.
+        if conv.dilations != [1, 1] || (conv.group != 1 && !is_depthwise) {
             return Ok(None);
         }
         let source = self.arranged(node, &x.stored, x.value, Layout::ChannelsLast)?;
@@ -365,7 +366,7 @@ impl Lowering<'_> {
         }
         let source = self.arranged(node, &x.stored, x.value, Layout::RowMajor)?;
         let size = [1, rows];
-        let geometry = Geometry { input: size, output: size, kernel: [1, 1], strides: [1, 1], pads: [0, 0] };
+        let geometry = Geometry::pointwise(size);
         self.quantised_layer(index, &x, source, &weights, [k, m, 1], geometry)
     }
 

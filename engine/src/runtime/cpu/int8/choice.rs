@@ -59,8 +59,7 @@ impl Level {
 /// A pointwise convolution.
 fn sample(weight: &[i8], level: Level) -> Conv {
     let parameters = Parameters { scale: 1.0, zero_point: 0, low: 0, high: SEVEN_BITS };
-    let size = [SIDE, SIDE];
-    let geometry = Geometry { input: size, output: size, kernel: [1, 1], strides: [1, 1], pads: [0, 0] };
+    let geometry = Geometry::pointwise([SIDE, SIDE]);
     let layer = Layer { weight, bias: &[0; CHANNELS], channels: CHANNELS, geometry, x: parameters };
     Conv::new(&layer, Finish::Bytes(Requantise { multipliers: vec![0.001; CHANNELS], parameters }), level)
 }

@@ -291,6 +291,8 @@ fn is_wide(level: Level) -> bool {
         Level::Simd128 => true,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2Wide => true,
+        #[cfg(target_arch = "aarch64")]
+        Level::NeonWide => true,
         _ => false,
     }
 }

@@ -141,6 +141,8 @@ fn is_short(level: Level) -> bool {
         Level::RelaxedDot | Level::RelaxedPairs => true,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => true,
+        #[cfg(target_arch = "aarch64")]
+        Level::NeonDot => true,
         _ => false,
     }
 }

@@ -34,6 +34,7 @@ pub trait Isa {
     unsafe fn step(sums: Self::Ints, x: *const u8, weights: *const i8) -> Self::Ints;
     /// Adds the products of 8 inputs and the packed weights of a part of two groups, some of them by way of 16 bits, which
     /// a caller must not exceed; with [`Isa::HAS_SHORT_STEP`] only.
+    #[inline(always)]
     unsafe fn step_short(
         sums: Self::Ints,
         x: *const u8,
@@ -49,6 +50,7 @@ pub trait Isa {
     /// What [`Isa::step`] does once both sides are loaded.
     unsafe fn product(sums: Self::Ints, x: Self::Ints, weights: Self::Ints) -> Self::Ints;
     /// The same for two groups, by way of 16 bits with [`Isa::HAS_SHORT_STEP`].
+    #[inline(always)]
     unsafe fn product_of_two(
         sums: Self::Ints,
         x: [Self::Ints; 2],
@@ -125,6 +127,12 @@ pub enum Level {
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni,
+    /// NEON, 16-bit products.
+    #[cfg(target_arch = "aarch64")]
+    NeonWide,
+    /// NEON with the dot product of seven-bit values.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
 }
 
 impl Level {
@@ -151,6 +159,13 @@ impl Level {
                 levels.push(Level::Vnni);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            levels.push(Level::NeonWide);
+            if std::arch::is_aarch64_feature_detected!("dotprod") {
+                levels.push(Level::NeonDot);
+            }
+        }
         levels
     }
 
@@ -169,6 +184,8 @@ impl Level {
             Level::RelaxedDot | Level::RelaxedPairs => Level::Simd128,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Level::Avx2Wide,
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDot => Level::NeonWide,
             level => level,
         }
     }
@@ -200,6 +217,10 @@ impl Level {
             Level::Avx2Wide => "avx2 wide",
             #[cfg(target_arch = "x86_64")]
             Level::Vnni => "avx512-vnni",
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonWide => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDot => "neon dot",
         }
     }
 }
@@ -242,6 +263,16 @@ macro_rules! dispatch {
                 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
                 unsafe fn with($($argument: $type),*) {
                     unsafe { $function::<$crate::runtime::cpu::int8::x86::Vnni>($($argument),*) }
+                }
+                unsafe { with($($argument),*) }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonWide => unsafe { $function::<$crate::runtime::cpu::int8::neon::NeonWide>($($argument),*) },
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDot => {
+                #[target_feature(enable = "neon,dotprod")]
+                unsafe fn with($($argument: $type),*) {
+                    unsafe { $function::<$crate::runtime::cpu::int8::neon::NeonDot>($($argument),*) }
                 }
                 unsafe { with($($argument),*) }
             }

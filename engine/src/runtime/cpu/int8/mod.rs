@@ -13,6 +13,8 @@ mod choice;
 pub mod conv;
 pub mod depthwise;
 pub mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod peak;
 pub mod pool;
 pub mod quantise;
