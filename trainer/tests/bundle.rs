@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use trainer::bundle::read_bundle;
-use trainer::export::{ActivationBits, quantise};
+use trainer::export::{ActivationBits, onnx_bytes, quantise, tflite_bytes};
+use trainer::train::Network;
 
 /// Bundle that is in the repository.
 fn first_bundle() -> PathBuf {
@@ -336,7 +337,7 @@ fn m07_a_network_in_integers_is_packed_beside_files_for_other_runtimes() {
     };
     let model = write("mine.onnx", &integers(ActivationBits::Seven));
     let eight = write("stage1.int8-8bit.onnx", &integers(ActivationBits::Eight));
-    let lite = write("stage1.tflite", b"\x1c\0\0\0TFL3 and the rest");
+    let lite = write("stage1.tflite", &tflite_bytes(&integers(ActivationBits::Eight)).unwrap());
     let output = root.join("bundle");
     succeeded(&bundle(&output, &["--model", &model, "--version", "2", "--also", &eight, &lite]));
 
@@ -369,17 +370,20 @@ fn m07_a_network_in_integers_is_packed_beside_files_for_other_runtimes() {
 
     // Written anew, it keeps them, unless others of the name are given.
     let path = output.to_str().unwrap();
-    write("stage1.tflite", b"\x1c\0\0\0TFL3 once more");
+    let floats = tflite_bytes(&std::fs::read(first_bundle().join("stage1.onnx")).unwrap()).unwrap();
+    write("stage1.tflite", &floats);
     succeeded(&aware(&["bundle", "--from", path, "--output", path, "--force", "--also", &lite]));
     let again = read_json(&output.join(MANIFEST_NAME));
     assert_eq!(again["others"], manifest["others"]);
-    assert!(std::fs::read(output.join("stage1.tflite")).unwrap().ends_with(b"once more"));
+    assert!(std::fs::read(output.join("stage1.tflite")).unwrap() == floats);
 
     let none = root.join("none");
-    refused(
-        &bundle(&none, &["--also", &write("x.tflite", b"no flatbuffer")]),
-        &["x.tflite", "no TFLite file"],
-    );
+    let lite = |bytes: &[u8]| bundle(&none, &["--also", &write("x.tflite", bytes)]);
+    refused(&lite(b"no flatbuffer"), &["x.tflite", "TFL3"]);
+    refused(&lite(&floats[..floats.len() / 2]), &["x.tflite"]);
+    let network = Network::new("mobilenetv4-conv-small-narrow", 1, &candle_core::Device::Cpu).unwrap();
+    let small = tflite_bytes(&onnx_bytes(&network.model, 128, Vec::new()).unwrap()).unwrap();
+    refused(&lite(&small), &["x.tflite", "[1, 160, 160, 3]"]);
     refused(&bundle(&none, &["--also", &write("x.txt", b"x")]), &["x.txt", "neither"]);
     refused(&bundle(&none, &["--also", &write("STAGE1.onnx", &integers(ActivationBits::Eight))]), &["twice"]);
     refused(&bundle(&none, &["--also", &write("x.onnx", b"\xff\xff")]), &["x.onnx", "no ONNX file"]);

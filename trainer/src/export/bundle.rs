@@ -4,6 +4,7 @@ use super::format::network_format;
 use super::onnx::{Metadata, onnx_bytes, with_metadata};
 use super::parity::{Parity, Reference, candle_logits, engine_logits};
 use super::readme::{CARD_NAME, EXAMPLES, README_NAME, readme};
+use super::tflite::{Summary, verify};
 use crate::bundle::{Existing, NewFolder, read_bundle};
 use crate::checkpoint::Checkpoint;
 use crate::deployment::DeploymentConfig;
@@ -375,14 +376,24 @@ impl Other {
                 ("onnx", Some(format?))
             }
             Some("tflite") => {
-                // A flatbuffer names its schema behind the offset of its root.
-                ensure!(content.get(4..8) == Some(b"TFL3"), "{} is no TFLite file", path.display());
+                check_tflite(&content, input_size as usize).with_context(|| path.display().to_string())?;
                 ("tflite", None)
             }
             _ => bail!("{} ends in neither .onnx nor .tflite", path.display()),
         };
         Ok(Other { content, entry: OtherFile { file, runtime: runtime.into(), format } })
     }
+}
+
+/// Checks a TFLite file as far as that goes without its runtime: that it is whole, from one picture to one logit.
+fn check_tflite(file: &[u8], side: usize) -> Result<()> {
+    let Summary { inputs, outputs, .. } = verify(file)?;
+    let is_logit = matches!(&outputs[..], [shape] if shape.iter().product::<usize>() == 1);
+    ensure!(
+        inputs == [[1, side, side, 3]] && is_logit,
+        "it takes {inputs:?} and gives {outputs:?}, expected [1, {side}, {side}, 3] and one logit"
+    );
+    Ok(())
 }
 
 /// The first of two texts that is given.
