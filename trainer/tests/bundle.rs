@@ -135,6 +135,16 @@ fn g06_a_sound_bundle_passes_with_figures() {
 }
 
 #[test]
+fn g06_the_bundle_in_integers_gives_its_bits_on_every_machine() {
+    let folder = first_bundle().with_file_name("first-int8");
+    let (code, report) = validate(&folder);
+    assert_eq!((code, &report["passed"]), (Some(0), &json!(true)), "{report:#}");
+    let sizes = ["first", "first-int8"]
+        .map(|name| std::fs::metadata(folder.with_file_name(name).join("stage1.onnx")).unwrap().len());
+    assert!(sizes[1] * 4 < sizes[0], "F8: {} of {} bytes", sizes[1], sizes[0]);
+}
+
+#[test]
 fn g06_a_bundle_that_is_not_right_fails_and_says_where() {
     let failed = |folder: &Path, check: &str, says: &str| {
         let (code, report) = validate(folder);
