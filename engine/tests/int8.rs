@@ -9,6 +9,9 @@ use std::cell::Cell;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+/// Random layers of each kind; in Miri, which takes a second for what takes a microsecond, few.
+const ROUNDS: usize = if cfg!(miri) { 3 } else { 60 };
+
 /// A seeded sequence (splitmix64).
 struct Random(u64);
 
@@ -123,7 +126,7 @@ impl Case {
 #[test]
 fn dense_convolutions_equal_the_reference() {
     let mut random = Random(1);
-    for round in 0..60 {
+    for round in 0..ROUNDS {
         let high = if round % 3 == 0 { 255 } else { 127 };
         let sizes = [random.size(1, 40), random.size(1, 70)];
         let case = Case::new(&mut random, sizes, false, high);
@@ -154,7 +157,7 @@ fn dense_convolutions_equal_the_reference() {
 #[test]
 fn depthwise_convolutions_equal_the_reference() {
     let mut random = Random(2);
-    for round in 0..60 {
+    for round in 0..ROUNDS {
         let high = if round % 3 == 0 { 255 } else { 127 };
         let channels = random.size(1, 80);
         let case = Case::new(&mut random, [channels, channels], true, high);
@@ -177,6 +180,7 @@ fn depthwise_convolutions_equal_the_reference() {
     }
 }
 
+#[cfg_attr(miri, ignore = "too many multiplications")]
 #[test]
 fn wide_maps_are_done_in_strips() {
     let mut random = Random(5);

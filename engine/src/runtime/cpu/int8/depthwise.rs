@@ -1,11 +1,12 @@
-//! Quantised depthwise convolution: vectors over channels, neighbouring taps two by two.
+//! Quantised depthwise convolution: vectors over channels, neighbouring taps two by two, or four by four.
 //!
 //! The rows that a row of results reads are copied first, with their padding, block of channels by block, each byte
-//! beside that of the next pixel: so two taps of a block are one vector. A window of such rows moves down the map.
+//! beside that of the next pixel: so two taps of a block are one vector, or four are two. A window of such rows moves
+//! down the map.
 
 use super::add::Adding;
 use super::conv::{Finish, Layer, MAX_SHORT};
-use super::isa::{Isa, Level, dispatch};
+use super::isa::{Isa, Level, MAX_TAPS, dispatch};
 use super::tile::for_each_row;
 use super::write::{Rounding, ToBytes, ToSum, Write};
 use crate::runtime::plan::Geometry;
@@ -26,9 +27,9 @@ const MAX_ROWS_BYTES: usize = 256 << 10;
 /// A quantised depthwise convolution.
 pub struct Depthwise {
     level: Level,
-    /// For each block of channels and pair of taps: two weights of each channel.
+    /// For each block of channels and group of neighbouring taps: the weights of each channel.
     weights: Vec<i8>,
-    /// For each block of channels and pair of taps: the sums leave 16 bits behind this pair.
+    /// For each block of channels and group of taps: the sums leave 16 bits behind it.
     ends: Vec<bool>,
     /// Of whole blocks, with what the input's zero point adds taken off.
     bias: Vec<i32>,
@@ -39,7 +40,7 @@ pub struct Depthwise {
     channels: usize,
     zero_point: u8,
     slots: Slots,
-    /// Where the pairs of taps lie, row by row, in windows whose first row was copied first; then all of them once more, so
+    /// Where the groups of taps lie, row by row, in windows whose first row was copied first; then all of them once more, so
     /// that a window may begin at any row.
     taps: Vec<usize>,
 }
@@ -53,9 +54,12 @@ impl Depthwise {
         let (weights, ends) = packed(layer, level);
         let (bias, factors) = (layer.centred_bias(level.panel()), finish.factors(level.panel()));
         let (geometry, zero_point) = (layer.geometry, layer.x.zero_point as u8);
-        let slots = Slots::new(&geometry, channels, level.panel());
-        let tap = |row: usize, pair: usize| row % kh * slots.row + pair * (2 / slots.step) * slots.bytes;
-        let taps = (0..2 * kh).flat_map(|row| (0..kw.div_ceil(2)).map(move |pair| tap(row, pair))).collect();
+        let width = taps_at_once(level);
+        let slots = Slots::new(&geometry, channels, level);
+        let tap =
+            |row: usize, group: usize| row % kh * slots.row + group * (width / slots.step) * slots.bytes;
+        let taps =
+            (0..2 * kh).flat_map(|row| (0..kw.div_ceil(width)).map(move |group| tap(row, group))).collect();
         Depthwise { level, weights, ends, bias, factors, finish, geometry, channels, zero_point, slots, taps }
     }
 
@@ -93,11 +97,12 @@ impl Depthwise {
     }
 }
 
-/// The weights of blocks of channels, pair by pair of taps, and behind which pairs the sums leave 16 bits.
+/// The weights of blocks of channels, group by group of taps, and behind which groups the sums leave 16 bits.
 fn packed(layer: &Layer, level: Level) -> (Vec<i8>, Vec<bool>) {
     let (channels, block, [kh, kw]) = (layer.channels, level.panel(), layer.geometry.kernel);
-    // Each row of taps is filled up to pairs.
-    let row = kw.next_multiple_of(2);
+    // Each row of taps is filled up to whole groups.
+    let width = taps_at_once(level);
+    let row = kw.next_multiple_of(width);
     let taps = kh * row;
     let weight = |channel: usize, tap: usize| {
         let is_there = channel < channels && tap < taps && tap % row < kw;
@@ -110,32 +115,41 @@ fn packed(layer: &Layer, level: Level) -> (Vec<i8>, Vec<bool>) {
     let (mut weights, mut ends) = (Vec::new(), Vec::new());
     for first in (0..channels).step_by(block) {
         let mut open = 0;
-        for pair in (0..taps).step_by(2) {
+        for group in (0..taps).step_by(width) {
             for channel in first..first + block {
-                for weight in [weight(channel, pair), weight(channel, pair + 1)] {
+                for weight in (group..group + width).map(|tap| weight(channel, tap)) {
                     weights.push(weight);
-                    if !is_short(level) {
+                    if !has_byte_weights(level) {
                         // The upper byte of the 16-bit integer.
                         weights.push(weight >> 7);
                     }
                 }
             }
-            // The sums leave where the next pair might not fit.
-            let next = pair + 4;
+            // The sums leave where the next group might not fit.
+            let next = group + 2 * width;
             let fits =
                 |channel: usize| [1, -1].into_iter().all(|sign| side(channel, open..next, sign) <= MAX_SHORT);
-            let is_end = pair + 2 >= taps || next - open > MAX_OPEN || !(first..first + block).all(fits);
+            let is_end = group + width >= taps || next - open > MAX_OPEN || !(first..first + block).all(fits);
             ends.push(is_end);
             if is_end {
-                open = pair + 2;
+                open = group + width;
             }
         }
     }
     (weights, ends)
 }
 
-/// The sums of few products have 16 bits.
-fn is_short(level: Level) -> bool {
+/// Neighbouring taps that are multiplied at once.
+fn taps_at_once(level: Level) -> usize {
+    match level {
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        Level::RelaxedDot => 4,
+        _ => 2,
+    }
+}
+
+/// Weights are signed bytes, not 16-bit integers.
+fn has_byte_weights(level: Level) -> bool {
     match level {
         #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
         Level::RelaxedDot | Level::RelaxedPairs => true,
@@ -151,24 +165,25 @@ fn is_short(level: Level) -> bool {
 struct Slots {
     /// Columns of results whose rows are copied at once.
     strip: usize,
-    /// Pixels from one pair to the next: two where no window begins at an odd pixel.
+    /// Pixels from one group to the next: more than one where no window begins between them.
     step: usize,
-    /// Pairs of pixels in a row.
+    /// Groups of neighbouring pixels in a row.
     count: usize,
-    /// Bytes of a pair.
+    /// Bytes of a group.
     bytes: usize,
-    /// Bytes of a row: all pairs of the first block of channels, then those of the next.
+    /// Bytes of a row: all groups of the first block of channels, then those of the next.
     row: usize,
 }
 
 impl Slots {
     /// For as many columns as fit; one column's rows are no more than its weights.
-    fn new(geometry: &Geometry, channels: usize, block: usize) -> Self {
+    fn new(geometry: &Geometry, channels: usize, level: Level) -> Self {
         let ([kh, kw], right) = (geometry.kernel, geometry.strides[1]);
-        let step = if right % 2 == 0 { 2 } else { 1 };
-        let (blocks, bytes) = (channels.div_ceil(block), 2 * block);
+        let (block, width) = (level.panel(), taps_at_once(level));
+        let step = [4, 2].into_iter().find(|step| width % step == 0 && right % step == 0).unwrap_or(1);
+        let (blocks, bytes) = (channels.div_ceil(block), width * block);
         let of_strip = |strip: usize| {
-            let count = (strip - 1) * (right / step) + (kw.div_ceil(2) - 1) * (2 / step) + 1;
+            let count = (strip - 1) * (right / step) + (kw.div_ceil(width) - 1) * (width / step) + 1;
             Slots { strip, step, count, bytes, row: blocks * count * bytes }
         };
         let mut slots = of_strip(geometry.output[1]);
@@ -254,9 +269,9 @@ unsafe fn copy_row<I: Isa>(conv: &Depthwise, x: &[u8], [index, column]: [usize; 
     let padding = [conv.zero_point; MAX_BLOCK];
     let line = &x[y * width * conv.channels..];
     let first = column * conv.geometry.strides[1];
-    // Slots both of whose pixels lie within the map.
+    // Slots all of whose pixels lie within the map.
     let inside = left.saturating_sub(first).div_ceil(slots.step)
-        ..((left + width).saturating_sub(first + 1)).div_ceil(slots.step).min(slots.count);
+        ..((left + width).saturating_sub(first + I::TAPS - 1)).div_ceil(slots.step).min(slots.count);
     for (number, to) in to.chunks_exact_mut(slots.count * slots.bytes).enumerate() {
         let channel = number * 2 * I::LANES;
         let pixel = |at: usize| match at.checked_sub(left).filter(|&at| at < width) {
@@ -266,18 +281,27 @@ unsafe fn copy_row<I: Isa>(conv: &Depthwise, x: &[u8], [index, column]: [usize; 
         };
         for slot in (0..inside.start.min(slots.count)).chain(inside.end.max(inside.start)..slots.count) {
             let at = first + slot * slots.step;
+            let pixels = std::array::from_fn(|tap| pixel(at + tap.min(I::TAPS - 1)));
             // SAFETY: as above, and a slot's bytes.
-            unsafe { I::interleave(pixel(at), pixel(at + 1), to[slot * slots.bytes..].as_mut_ptr()) };
+            unsafe { I::interleave(pixels, to[slot * slots.bytes..].as_mut_ptr()) };
         }
         let mut x = pixel(first + inside.start * slots.step);
         let mut to = to.as_mut_ptr().wrapping_add(inside.start.wrapping_mul(slots.bytes));
         for _ in inside.clone() {
             // SAFETY: as above.
-            unsafe { I::interleave(x, x.wrapping_add(conv.channels), to) };
+            unsafe { I::interleave(neighbours(x, conv.channels), to) };
             x = x.wrapping_add(slots.step.wrapping_mul(conv.channels));
             to = to.wrapping_add(slots.bytes);
         }
     }
+}
+
+/// The places of a pixel and of those to the right of it.
+#[inline(always)]
+fn neighbours(x: *const u8, channels: usize) -> [*const u8; MAX_TAPS] {
+    let next = x.wrapping_add(channels);
+    let third = next.wrapping_add(channels);
+    [x, next, third, third.wrapping_add(channels)]
 }
 
 /// A row of results, which begins at element `at`, by tiles of `TILE` pixels, of which there is at least one.
@@ -291,7 +315,7 @@ unsafe fn run_row<I: Isa, W: Write<I>, const TILE: usize>(
     writer: &W,
 ) {
     let (block, slots) = (2 * I::LANES, &conv.slots);
-    let bytes = block * 2 * if I::IS_SHORT { 1 } else { 2 };
+    let bytes = block * I::TAPS * I::TAP_BYTES;
     let pixel = conv.geometry.strides[1] / slots.step * slots.bytes;
     for (number, first) in (0..conv.channels).step_by(block).enumerate() {
         let filled = block.min(conv.channels - first);
@@ -310,7 +334,7 @@ unsafe fn run_row<I: Isa, W: Write<I>, const TILE: usize>(
                 let mut weight = weights;
                 for (index, tap) in taps.iter().enumerate() {
                     let x = x.add(*tap);
-                    for_each_row!(i in TILE { shorts[i] = I::pair(shorts[i], x.add(i.wrapping_mul(pixel)), weight); });
+                    for_each_row!(i in TILE { shorts[i] = I::taps(shorts[i], x.add(i.wrapping_mul(pixel)), weight); });
                     weight = weight.add(bytes);
                     if I::IS_SHORT && *ends.get_unchecked(index) {
                         for_each_row!(i in TILE {

@@ -2,6 +2,8 @@
 
 /// Most vectors that hold the sums of one pixel.
 pub const MAX_PARTS: usize = 4;
+/// Most neighbouring taps that are multiplied at once.
+pub const MAX_TAPS: usize = 4;
 
 /// A set of vector instructions. All pointers must be good for the bytes that a function names.
 ///
@@ -72,11 +74,14 @@ pub trait Isa {
     const IS_SHORT: bool;
     /// No products yet.
     unsafe fn shorts() -> Self::Shorts;
-    /// Writes `2 * LANES` bytes of `a` and of `b` in turns.
-    unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8);
-    /// Adds `x[2 c] * w[2 c] + x[2 c + 1] * w[2 c + 1]` for `2 * LANES` channels; weights are 16-bit integers where
-    /// [`Isa::IS_SHORT`] is not, signed bytes where it is.
-    unsafe fn pair(sums: Self::Shorts, x: *const u8, weights: *const i8) -> Self::Shorts;
+    /// Neighbouring taps of a depthwise window that are multiplied at once: two or four.
+    const TAPS: usize = 2;
+    /// Bytes of a weight of a depthwise layer.
+    const TAP_BYTES: usize;
+    /// Writes `2 * LANES` bytes of each of the first [`Isa::TAPS`] places in turns.
+    unsafe fn interleave(from: [*const u8; MAX_TAPS], to: *mut u8);
+    /// Adds, for `2 * LANES` channels, the products of [`Isa::TAPS`] neighbouring bytes and weights each.
+    unsafe fn taps(sums: Self::Shorts, x: *const u8, weights: *const i8) -> Self::Shorts;
     /// Adds the short sums.
     unsafe fn widen(sums: [Self::Ints; 2], shorts: Self::Shorts) -> [Self::Ints; 2];
 

@@ -1,6 +1,6 @@
 //! ARM's 128-bit vectors.
 
-use super::isa::{Isa, MAX_PARTS};
+use super::isa::{Isa, MAX_PARTS, MAX_TAPS};
 use core::arch::aarch64::*;
 use core::arch::asm;
 
@@ -89,7 +89,7 @@ macro_rules! common {
         }
 
         #[inline(always)]
-        unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+        unsafe fn interleave([a, b, ..]: [*const u8; MAX_TAPS], to: *mut u8) {
             unsafe {
                 let (a, b) = (vld1_u8(a), vld1_u8(b));
                 vst1q_u8(to, vcombine_u8(vzip1_u8(a, b), vzip2_u8(a, b)));
@@ -113,6 +113,7 @@ impl Isa for NeonDot {
     const PARTS: usize = 2;
     type Shorts = int16x8_t;
     const IS_SHORT: bool = true;
+    const TAP_BYTES: usize = 1;
     common!();
 
     #[inline(always)]
@@ -155,7 +156,7 @@ impl Isa for NeonDot {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: int16x8_t, x: *const u8, weights: *const i8) -> int16x8_t {
+    unsafe fn taps(sums: int16x8_t, x: *const u8, weights: *const i8) -> int16x8_t {
         unsafe {
             let (x, weights) = (vld1q_s8(x.cast()), vld1q_s8(weights));
             let low = vmull_s8(vget_low_s8(x), vget_low_s8(weights));
@@ -185,6 +186,7 @@ impl Isa for NeonWide {
     const PARTS: usize = 4;
     type Shorts = [int32x4_t; 2];
     const IS_SHORT: bool = false;
+    const TAP_BYTES: usize = 2;
     common!();
 
     #[inline(always)]
@@ -220,7 +222,7 @@ impl Isa for NeonWide {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: [int32x4_t; 2], x: *const u8, weights: *const i8) -> [int32x4_t; 2] {
+    unsafe fn taps(sums: [int32x4_t; 2], x: *const u8, weights: *const i8) -> [int32x4_t; 2] {
         unsafe {
             let x = vld1q_u8(x);
             let x = [vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x)].map(|half| vreinterpretq_s16_u16(half));

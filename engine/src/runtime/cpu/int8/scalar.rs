@@ -1,6 +1,6 @@
 //! Arrays in place of vectors, for machines without others.
 
-use super::isa::{Isa, MAX_PARTS};
+use super::isa::{Isa, MAX_PARTS, MAX_TAPS};
 
 /// Four lanes, element by element.
 pub struct Scalar;
@@ -18,6 +18,7 @@ impl Isa for Scalar {
     const CHUNK: usize = 1;
     type Shorts = [[i32; LANES]; 2];
     const IS_SHORT: bool = false;
+    const TAP_BYTES: usize = 2;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> [Self::Ints; MAX_PARTS] {
@@ -67,7 +68,7 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+    unsafe fn interleave([a, b, ..]: [*const u8; MAX_TAPS], to: *mut u8) {
         for channel in 0..2 * LANES {
             // SAFETY: the caller's.
             unsafe {
@@ -78,7 +79,7 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn pair(mut sums: [Self::Ints; 2], x: *const u8, weights: *const i8) -> [Self::Ints; 2] {
+    unsafe fn taps(mut sums: [Self::Ints; 2], x: *const u8, weights: *const i8) -> [Self::Ints; 2] {
         let (x, weights): (*const [u8; 2], *const [i16; 2]) = (x.cast(), weights.cast());
         for channel in 0..2 * LANES {
             // SAFETY: the caller's, and weights of every channel.

@@ -1,6 +1,6 @@
 //! WebAssembly's 128-bit vectors.
 
-use super::isa::{Isa, MAX_PARTS};
+use super::isa::{Isa, MAX_PARTS, MAX_TAPS};
 use core::arch::wasm32::*;
 
 const LANES: usize = 4;
@@ -74,14 +74,24 @@ macro_rules! common {
             let halves = unsafe { i16x8_load_extend_u8x8(from) };
             [i32x4_extend_low_u16x8(halves), i32x4_extend_high_u16x8(halves)]
         }
+    };
+}
 
+/// Bytes of two places in turns.
+macro_rules! two_taps {
+    () => {
         #[inline(always)]
-        unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+        unsafe fn interleave([a, b, ..]: [*const u8; MAX_TAPS], to: *mut u8) {
             let (a, b) = unsafe { (v128_load64_zero(a.cast()), v128_load64_zero(b.cast())) };
-            let both = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
-            unsafe { v128_store(to.cast(), both) };
+            unsafe { v128_store(to.cast(), in_turns(a, b)) };
         }
     };
+}
+
+/// The first eight bytes of both in turns.
+#[inline(always)]
+fn in_turns(a: v128, b: v128) -> v128 {
+    i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b)
 }
 
 /// 16-bit products: right for all bytes.
@@ -95,7 +105,9 @@ impl Isa for Simd128 {
     const CHUNK: usize = 1;
     type Shorts = [v128; 2];
     const IS_SHORT: bool = false;
+    const TAP_BYTES: usize = 2;
     common!();
+    two_taps!();
 
     #[inline(always)]
     unsafe fn store_bytes(values: [v128; 2], to: *mut u8) {
@@ -109,7 +121,7 @@ impl Isa for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: [v128; 2], x: *const u8, weights: *const i8) -> [v128; 2] {
+    unsafe fn taps(sums: [v128; 2], x: *const u8, weights: *const i8) -> [v128; 2] {
         let weights: *const v128 = weights.cast();
         // SAFETY: the weights of eight channels are two vectors.
         let (low, high) = unsafe { (v128_load(weights), v128_load(weights.add(1))) };
@@ -158,8 +170,7 @@ macro_rules! relaxed {
     () => {
         const IS_WIDE: bool = false;
         const PARTS: usize = PARTS;
-        type Shorts = v128;
-        const IS_SHORT: bool = true;
+        const TAP_BYTES: usize = 1;
         common!();
 
         #[inline(always)]
@@ -170,26 +181,6 @@ macro_rules! relaxed {
             let halves = i16x8_narrow_i32x4(values[0], values[1]);
             let bytes = i8x16_relaxed_swizzle(halves, even.0);
             unsafe { v128_store64_lane::<0>(bytes, to.cast()) };
-        }
-
-        #[inline(always)]
-        unsafe fn shorts() -> v128 {
-            i16x8_splat(0)
-        }
-
-        #[inline(always)]
-        unsafe fn pair(sums: v128, x: *const u8, weights: *const i8) -> v128 {
-            // SAFETY: the weights of eight channels are one vector.
-            let (x, weights) = unsafe { (v128_load(x.cast()), v128_load(weights.cast())) };
-            i16x8_add(sums, i16x8_relaxed_dot_i8x16_i7x16(weights, x))
-        }
-
-        #[inline(always)]
-        unsafe fn widen(sums: [v128; 2], shorts: v128) -> [v128; 2] {
-            [
-                i32x4_add(sums[0], i32x4_extend_low_i16x8(shorts)),
-                i32x4_add(sums[1], i32x4_extend_high_i16x8(shorts)),
-            ]
         }
 
         #[inline(always)]
@@ -226,7 +217,43 @@ pub struct RelaxedDot;
 impl Isa for RelaxedDot {
     const ROWS: usize = 6;
     const CHUNK: usize = 1;
+    type Shorts = [v128; 2];
+    const IS_SHORT: bool = false;
+    const TAPS: usize = 4;
     relaxed!();
+
+    #[inline(always)]
+    unsafe fn interleave(from: [*const u8; MAX_TAPS], to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe {
+            let [a, b, c, d] = from.map(|from| v128_load64_zero(from.cast()));
+            let (ab, cd) = (in_turns(a, b), in_turns(c, d));
+            v128_store(to.cast(), i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(ab, cd));
+            v128_store(to.add(16).cast(), i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(ab, cd));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn shorts() -> [v128; 2] {
+        [i32x4_splat(0); 2]
+    }
+
+    #[inline(always)]
+    unsafe fn taps(sums: [v128; 2], x: *const u8, weights: *const i8) -> [v128; 2] {
+        let (x, weights): (*const v128, *const v128) = (x.cast(), weights.cast());
+        // SAFETY: four taps of eight channels are two vectors.
+        unsafe {
+            [
+                Self::product(sums[0], v128_load(x), v128_load(weights)),
+                Self::product(sums[1], v128_load(x.add(1)), v128_load(weights.add(1))),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(sums: [v128; 2], shorts: [v128; 2]) -> [v128; 2] {
+        [i32x4_add(sums[0], shorts[0]), i32x4_add(sums[1], shorts[1])]
+    }
 
     #[inline(always)]
     unsafe fn product(sums: v128, x: v128, weights: v128) -> v128 {
@@ -250,7 +277,30 @@ impl Isa for RelaxedPairs {
     const ROWS: usize = 3;
     const CHUNK: usize = 2;
     const HAS_SHORT_STEP: bool = true;
+    type Shorts = v128;
+    const IS_SHORT: bool = true;
     relaxed!();
+    two_taps!();
+
+    #[inline(always)]
+    unsafe fn shorts() -> v128 {
+        i16x8_splat(0)
+    }
+
+    #[inline(always)]
+    unsafe fn taps(sums: v128, x: *const u8, weights: *const i8) -> v128 {
+        // SAFETY: the weights of eight channels are one vector.
+        let (x, weights) = unsafe { (v128_load(x.cast()), v128_load(weights.cast())) };
+        i16x8_add(sums, i16x8_relaxed_dot_i8x16_i7x16(weights, x))
+    }
+
+    #[inline(always)]
+    unsafe fn widen(sums: [v128; 2], shorts: v128) -> [v128; 2] {
+        [
+            i32x4_add(sums[0], i32x4_extend_low_i16x8(shorts)),
+            i32x4_add(sums[1], i32x4_extend_high_i16x8(shorts)),
+        ]
+    }
 
     #[inline(always)]
     unsafe fn product(sums: v128, x: v128, weights: v128) -> v128 {

@@ -1,6 +1,6 @@
 //! AVX2 and AVX-512 with VNNI.
 
-use super::isa::{Isa, MAX_PARTS};
+use super::isa::{Isa, MAX_PARTS, MAX_TAPS};
 use core::arch::x86_64::*;
 
 /// What the 256-bit levels have in common.
@@ -75,7 +75,7 @@ macro_rules! common {
         }
 
         #[inline(always)]
-        unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+        unsafe fn interleave([a, b, ..]: [*const u8; MAX_TAPS], to: *mut u8) {
             unsafe { in_turns(a, b, to) };
         }
 
@@ -104,6 +104,7 @@ impl Isa for Avx2 {
     const PARTS: usize = 2;
     type Shorts = __m256i;
     const IS_SHORT: bool = true;
+    const TAP_BYTES: usize = 1;
     common!();
 
     #[inline(always)]
@@ -112,7 +113,7 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: __m256i, x: *const u8, weights: *const i8) -> __m256i {
+    unsafe fn taps(sums: __m256i, x: *const u8, weights: *const i8) -> __m256i {
         unsafe {
             let x = _mm256_loadu_si256(x.cast());
             _mm256_add_epi16(sums, _mm256_maddubs_epi16(x, _mm256_loadu_si256(weights.cast())))
@@ -193,6 +194,7 @@ impl Isa for Avx2Wide {
     const PARTS: usize = 4;
     type Shorts = [__m256i; 2];
     const IS_SHORT: bool = false;
+    const TAP_BYTES: usize = 2;
     common!();
 
     #[inline(always)]
@@ -201,7 +203,7 @@ impl Isa for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: [__m256i; 2], x: *const u8, weights: *const i8) -> [__m256i; 2] {
+    unsafe fn taps(sums: [__m256i; 2], x: *const u8, weights: *const i8) -> [__m256i; 2] {
         unsafe {
             let (low, high) = (_mm_loadu_si128(x.cast()), _mm_loadu_si128(x.add(16).cast()));
             let weights: *const __m256i = weights.cast();
@@ -268,6 +270,7 @@ impl Isa for Vnni {
     const CHUNK: usize = 4;
     type Shorts = [__m512i; 2];
     const IS_SHORT: bool = false;
+    const TAP_BYTES: usize = 2;
 
     #[inline(always)]
     unsafe fn start(bias: *const i32) -> [__m512i; MAX_PARTS] {
@@ -306,7 +309,7 @@ impl Isa for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn pair(sums: [__m512i; 2], x: *const u8, weights: *const i8) -> [__m512i; 2] {
+    unsafe fn taps(sums: [__m512i; 2], x: *const u8, weights: *const i8) -> [__m512i; 2] {
         unsafe {
             let weights: *const __m512i = weights.cast();
             let low = _mm512_cvtepu8_epi16(_mm256_loadu_si256(x.cast()));
@@ -384,7 +387,7 @@ impl Isa for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn interleave(a: *const u8, b: *const u8, to: *mut u8) {
+    unsafe fn interleave([a, b, ..]: [*const u8; MAX_TAPS], to: *mut u8) {
         unsafe {
             in_turns(a, b, to);
             in_turns(a.add(16), b.add(16), to.add(32));
