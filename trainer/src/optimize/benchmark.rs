@@ -89,7 +89,7 @@ impl BenchmarkConfig {
     /// If a set is not among them.
     pub fn chosen(&self, samples: Vec<Sample>) -> Result<Vec<Sample>> {
         let chosen = crate::train::select(samples, &self.datasets_to_test).context("datasets_to_test")?;
-        Ok(super::spread(&chosen, self.num_test_samples))
+        Ok(super::school::spread(&chosen, self.num_test_samples))
     }
 
     /// Whether files are timed on the processor.

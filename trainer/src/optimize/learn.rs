@@ -4,6 +4,7 @@ use super::config::QatConfig;
 use crate::augment::Augment;
 use crate::checkpoint::{load_tensors, save_tensors};
 use crate::distill::Distillation;
+use crate::export::WeightBits;
 use crate::history::append_line;
 use crate::loader::{Loader, View};
 use crate::metrics::{Scored, auc};
@@ -52,7 +53,7 @@ pub struct StudentProgress {
     /// SHA-256 of the teacher's checkpoint.
     pub teacher: String,
     /// Bits of each layer's weights.
-    pub bits: BTreeMap<String, crate::export::WeightBits>,
+    pub bits: BTreeMap<String, WeightBits>,
     /// Epochs that are done.
     pub epochs_done: u64,
     /// The epoch with the smallest validation loss.
@@ -61,6 +62,14 @@ pub struct StudentProgress {
     pub best_loss: f64,
     /// All epochs so far.
     pub history: Vec<StudentEpoch>,
+}
+
+impl StudentProgress {
+    /// A run by `config` of which nothing is done yet, with weights of `bits`.
+    pub fn start(config: QatConfig, teacher: String, bits: BTreeMap<String, WeightBits>) -> Self {
+        let (epochs_done, best_epoch, best_loss) = (0, 0, f64::INFINITY);
+        StudentProgress { config, teacher, bits, epochs_done, best_epoch, best_loss, history: Vec::new() }
+    }
 }
 
 /// Files of a student's folder.
