@@ -7,7 +7,8 @@
 //! 3. [`worker`]: the engine, in the worker that gives the verdict;
 //! 4. [`wonnx_session`], [`wonnx_worker`]: the same network on WebGPU, in a worker and a wasm of its own, loaded
 //!    when a second opinion is asked for;
-//! 5. [`worker_handle`]: a worker seen from the page: typed messages, and its death as an event;
+//! 5. [`worker_handle`]: a worker seen from the page: typed messages, and its death as an event, which tells when
+//!    [`memory`] was refused;
 //! 6. [`samples`]: pictures to try;
 //! 7. [`state`] and [`device_check`]: what the page is doing, without the document;
 //! 8. [`page`]: events -> state;
@@ -20,6 +21,7 @@ pub mod worker;
 pub mod wonnx_session;
 #[cfg(feature = "wonnx")]
 pub mod wonnx_worker;
+pub mod memory;
 pub mod worker_handle;
 pub mod samples;
 pub mod device_check;

@@ -126,7 +126,7 @@ impl State {
     /// Whether the same may work when it is tried once more.
     pub fn can_retry(&self) -> bool {
         matches!(self.model, Model::Broken(_))
-            || self.failure().is_some_and(|failure| failure.code == "worker_died")
+            || self.failure().is_some_and(|failure| matches!(&failure.code[..], "worker_died" | "memory"))
     }
 
     /// The state as a sentence, for screen readers first.

@@ -1,6 +1,7 @@
 //! A worker seen from the page: typed messages, and its death as an event.
 
 use crate::download::describe;
+use crate::memory::REFUSED;
 use crate::message::Failure;
 use js_sys::{Function, Object, Reflect, Uint8Array, WebAssembly};
 use serde::Serialize;
@@ -173,5 +174,9 @@ fn start(policy: &ScriptPolicy, script: Script) -> Result<Worker, JsValue> {
 }
 
 fn died(why: &str) -> Failure {
+    if why.contains(REFUSED) {
+        let advice = "the browser gives this page no more memory; close other tabs or take a smaller picture, and try again";
+        return Failure::new("memory", advice);
+    }
     Failure::new("worker_died", format!("the part of the page that computes stopped ({why}); try again"))
 }

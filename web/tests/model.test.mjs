@@ -90,6 +90,44 @@ for (const [file, prepare] of builds.flatMap(([name, prepare]) =>
   });
 }
 
+/** The wasm `body` whose memory cannot grow by more than `pages` of 64 KiB (WebAssembly's binary format, section 5). */
+function withLittleMemory(body, pages) {
+  const number = (at) => {
+    let [value, shift] = [0, 0];
+    for (;; at++, shift += 7) {
+      value += (body[at] & 127) * 2 ** shift;
+      if (body[at] < 128) return [value, at + 1];
+    }
+  };
+  const bytes = (value) => (value < 128 ? [value] : [(value & 127) | 128, ...bytes(Math.floor(value / 128))]);
+  let at = 8;
+  while (body[at] !== 5) {
+    const [size, content] = number(at + 1);
+    at = content + size;
+  }
+  const [size, content] = number(at + 1);
+  const [least] = number(content + 2); // behind the count and the flags
+  const section = [1, 1, ...bytes(least), ...bytes(least + pages)];
+  return Buffer.concat([
+    body.subarray(0, at),
+    Buffer.from([5, ...bytes(section.length), ...section]),
+    body.subarray(content + size),
+  ]);
+}
+
+test('w02: memory that is refused is said as such, and a new worker is tried', async (t) => {
+  let started = 0;
+  const before = tamper('**/worker_relaxed_bg.wasm', (body) => (started++ === 0 ? withLittleMemory(body, 16) : body));
+  const { page } = await visit(t, site, { before });
+  await reached(page, 'error');
+  const failure = await outcome(page);
+  assert.equal(failure.code, 'memory');
+  assert.match(failure.message, /close other tabs/);
+  await page.click('#retry');
+  assert.equal(await reached(page, 'idle', 'error'), 'idle');
+  assert.equal(started, 2);
+});
+
 test('a worker that dies while it judges is replaced, and the page lives on', async (t) => {
   let started = 0;
   // The clock is the one thing that a judgement asks the browser for. Only the first worker is spoilt.
