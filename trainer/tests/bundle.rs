@@ -135,6 +135,33 @@ fn g06_a_sound_bundle_passes_with_figures() {
 }
 
 #[test]
+fn g08_a_logit_that_is_no_number_is_no_verdict() {
+    let folder = copy("infinite");
+    let mut model = ModelProto::decode(&std::fs::read(folder.join("stage1.onnx")).unwrap()[..]).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    // Finite weights whose sums leave what floats hold: two of them alike, so that both signs meet.
+    for name in ["conv_head.weight", "classifier.weight"] {
+        let weight = graph.initializer.iter_mut().find(|tensor| tensor.name == name).unwrap();
+        let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        let values: Vec<f32> = weight.raw_data.chunks_exact(4).map(value).collect();
+        let huge = values.iter().flat_map(|value| (value.signum() * 3e38).to_le_bytes());
+        weight.raw_data = huge.collect();
+    }
+    put(&folder, "stage1.onnx", &model.encode_to_vec());
+    let output = aware(&[
+        "detect",
+        "--json",
+        "--bundle",
+        folder.to_str().unwrap(),
+        sample("real-1.png").to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(line["error"]["code"], "numeric", "{line}");
+    assert!(line.get("report").is_none(), "{line}");
+}
+
+#[test]
 fn g06_the_bundle_in_integers_gives_its_bits_on_every_machine() {
     let folder = first_bundle().with_file_name("first-int8");
     let (code, report) = validate(&folder);

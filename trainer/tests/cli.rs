@@ -299,3 +299,36 @@ fn t03_edge_pictures_get_a_verdict_or_a_code() {
         }
     }
 }
+
+#[test]
+fn a_file_in_floats_is_quantised_by_a_folder_of_pictures() {
+    let folder = common::folder("quantize");
+    let output = folder.join("stage1.int8.onnx");
+    let run = |model: &Path, pictures: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aware"));
+        command.arg("quantize").arg(model).arg("--calibration").arg(pictures).arg("--output").arg(&output);
+        command.output().unwrap()
+    };
+    let (model, samples) = (first_bundle().join("stage1.onnx"), sample("").to_owned());
+    let done = run(&model, &samples);
+    let says = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(0), "{says}");
+    assert!(says.contains("samples.json"), "what is no picture is named: {says}");
+    let integers = std::fs::read(&output).unwrap();
+    assert!(integers.len() * 10 < std::fs::metadata(&model).unwrap().len() as usize * 3);
+    assert!(engine::Session::load(&integers).is_ok());
+
+    std::fs::remove_file(&output).unwrap();
+    let empty = folder.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for (model, pictures, says) in [
+        (&model, &empty, "no picture"),
+        (&model, &folder.join("absent"), "cannot list"),
+        (&samples, &samples, "regular file"),
+    ] {
+        let refused = run(model, pictures);
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(1) && text.contains(says), "{text}");
+        assert!(!output.exists());
+    }
+}
