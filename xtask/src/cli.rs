@@ -3,6 +3,7 @@
 use crate::bench::{BenchConfig, NetworkConfig, bench_native, bench_page, bench_train};
 use crate::pipeline::{Mode, PipelineConfig};
 use crate::project::Project;
+use crate::regression::{Write, compare};
 use crate::say::say;
 use crate::server::Server;
 use crate::{artifacts, demo, install, pipeline, steps, wasm};
@@ -103,6 +104,8 @@ enum BenchTarget {
     Native(NetworkArguments),
     /// A training step beside stock candle.
     Train(BenchArguments),
+    /// A result of the others (--json) against what was kept; fails if a ratio to a peer is a tenth worse.
+    Compare(CompareArguments),
 }
 
 #[derive(Args)]
@@ -113,6 +116,17 @@ struct BenchArguments {
     /// Measured runs of each side.
     #[arg(long)]
     runs: Option<u32>,
+}
+
+#[derive(Args)]
+struct CompareArguments {
+    /// What was kept, as docs/baselines/page.json.
+    baseline: PathBuf,
+    /// The new result.
+    result: PathBuf,
+    /// Keep the new values in place of the old ones.
+    #[arg(long)]
+    write: bool,
 }
 
 #[derive(Args)]
@@ -186,6 +200,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 bench_native(&project, &config, &network)?;
             }
             BenchTarget::Train(args) => bench_train(&project, &args.config())?,
+            BenchTarget::Compare(args) => {
+                let write = if args.write { Write::Keep } else { Write::Nothing };
+                compare(&args.baseline, &args.result, write)?;
+            }
         },
     }
     Ok(ExitCode::SUCCESS)

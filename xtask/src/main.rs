@@ -6,7 +6,7 @@
 //! * [`server`]: the page on this machine; [`browser`]: Chromium on it;
 //! * [`fuzz`]: hostile files for the engine;
 //! * [`pipeline`]: from pictures to a validated bundle;
-//! * [`demo`], [`steps`] (`cargo xtask test`) and [`bench`] put them together;
+//! * [`demo`], [`steps`] (`cargo xtask test`) and [`bench`] put them together, [`regression`] compares benchmarks;
 //! * [`project`] knows the paths, [`process`] runs the commands, [`say`] prints.
 
 mod say;
@@ -25,6 +25,7 @@ mod demo;
 mod fuzz;
 mod steps;
 mod bench;
+mod regression;
 mod pipeline;
 
 fn main() -> std::process::ExitCode {

@@ -529,12 +529,12 @@ mod tests {
         let path = std::env::temp_dir().join(format!("aware-page-{}.json", std::process::id()));
         let json = r#"{"columns": [
             {"name": "engine float", "model": "float", "median_ms": 30.0},
-            {"name": "engine relaxed-dot", "model": "int8", "median_ms": 6.0},
+            {"name": "engine relaxed dot", "model": "int8", "median_ms": 6.0},
             {"name": "engine simd128", "model": "int8", "median_ms": 11.0},
             {"name": "onnxruntime-web float", "model": "float", "median_ms": 33.0}]}"#;
         std::fs::write(&path, json)?;
         let page = PageFigures::read(&path)?;
-        assert_eq!((page.column.as_str(), page.speedup), ("engine relaxed-dot", 5.5));
+        assert_eq!((page.column.as_str(), page.speedup), ("engine relaxed dot", 5.5));
         std::fs::write(&path, "{}")?;
         assert!(PageFigures::read(&path).is_err());
         std::fs::remove_file(&path)?;
