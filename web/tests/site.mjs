@@ -92,8 +92,11 @@ export async function reached(page, ...states) {
   return (await page.waitForSelector(selector, { state: 'attached' })).getAttribute('data-state');
 }
 
-/** Forgets the state that is shown, so that the next one is known to be new. */
-export const forget = (page) => page.evaluate(() => (document.getElementById('app').dataset.state = 'forgotten'));
+/** Forgets the state that is shown, so that the next one is known to be new; a page that has not started hears nothing yet. */
+export async function forget(page) {
+  await page.waitForSelector('#app:not([data-state="starting"])', { state: 'attached' });
+  await page.evaluate(() => (document.getElementById('app').dataset.state = 'forgotten'));
+}
 
 /** Chooses `file` (a path, or `{ name, mimeType, buffer }`) and gives what the page says of it. */
 export async function judge(page, file) {
