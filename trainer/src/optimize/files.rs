@@ -53,6 +53,9 @@ pub(super) struct About<'a> {
     pub run: &'a RunConfig,
     /// SHA-256 of the teacher's checkpoint.
     pub teacher: &'a str,
+    /// `[1, 3, S, S]`: a picture as the network will see them, on which files are held to candle. Not a made one: what a
+    /// network never met may lie where the last bits of a sum decide.
+    pub picture: &'a Tensor,
 }
 
 impl About<'_> {
@@ -82,8 +85,7 @@ impl About<'_> {
 pub(super) fn original_file(about: &About, teacher: &Model) -> Result<(Vec<u8>, f32)> {
     let size = about.run.image_size as usize;
     let onnx = onnx_bytes(teacher, size, about.metadata("float32", None))?;
-    let picture = pattern(size)?;
-    let difference = float_difference(&onnx, &teacher.forward_t(&picture, false)?, &picture);
+    let difference = float_difference(&onnx, &teacher.forward_t(about.picture, false)?, about.picture);
     Ok((onnx, difference.context("the export of the teacher is refused")?))
 }
 
@@ -98,7 +100,6 @@ pub(super) fn write_files(
     student: &Student,
     temperature: f64,
 ) -> Result<StudentFiles> {
-    let size = about.run.image_size as usize;
     let bits = student.config().activation_bits;
     let name = |kind: &str| format!("{}.{kind}.onnx", about.target.name());
     let tflite_name = |kind: &str| format!("{}.{kind}.tflite", about.target.name());
@@ -112,8 +113,7 @@ pub(super) fn write_files(
     let eight = student.integer_file(ActivationBits::Eight, metadata("int8, activations of eight bits"))?;
     let eight = eight.encode_to_vec();
     let (tflite, tflite_in_floats) = (tflite_bytes(&eight)?, tflite_bytes(&floats)?);
-    let picture = pattern(size)?;
-    let difference = float_difference(&floats, &student.forward_in_floats(&picture)?, &picture)
+    let difference = float_difference(&floats, &student.forward_in_floats(about.picture)?, about.picture)
         .context("the export of the student is refused")?;
     let write = |name: String, content: &[u8]| -> Result<FileFigures> {
         write_whole(&folder.join(&name), content)?;
@@ -129,12 +129,6 @@ pub(super) fn write_files(
         tflite_in_floats: write(tflite_name("student-float32"), &tflite_in_floats)?,
         float_difference: original_difference.max(difference),
     })
-}
-
-/// A picture with every value.
-fn pattern(size: usize) -> Result<Tensor> {
-    let values: Vec<f32> = (0..3 * size * size).map(|i| (i as f32 * 0.37).sin() * 2.0).collect();
-    Ok(Tensor::from_vec(values, (1, 3, size, size), &Device::Cpu)?)
 }
 
 /// Difference of the engine's logit of `onnx` from candle's.

@@ -126,7 +126,8 @@ struct Original {
 
 impl Original {
     fn of(target: Target, school: &School) -> Result<Self> {
-        let about = About { target, run: &school.config, teacher: &school.digest };
+        let picture = first_pictures(&school.val, 1)?;
+        let about = About { target, run: &school.config, teacher: &school.digest, picture: &picture };
         let (onnx, float_difference) = original_file(&about, &school.teacher.model)?;
         let val = logits(&school.teacher.model, &school.val)?;
         Ok(Original { onnx, float_difference, val })
@@ -180,7 +181,8 @@ impl End<'_> {
         let (val, test) = (judged(&onnx, &school.val)?, judged(&onnx, &school.test)?);
         let temperature = fit_temperature(&val);
         let thresholds = fit_thresholds(&probabilities(&val, temperature), WANTED_PRECISION);
-        let about = About { target, run: &school.config, teacher: &school.digest };
+        let picture = first_pictures(&school.val, 1)?;
+        let about = About { target, run: &school.config, teacher: &school.digest, picture: &picture };
         let original_file = (&original.onnx[..], original.float_difference);
         let files = write_files(&folder.0, &about, original_file, student, temperature)?;
 
