@@ -118,7 +118,7 @@ fn a_network_learns_in_integers_and_every_file_is_there() {
 }
 
 #[test]
-fn a_resumed_student_gives_the_bytes_of_an_unbroken_one() {
+fn one_seed_gives_one_file_and_a_run_that_ended_ends_again() {
     let whole = config("optimize-unbroken");
     run(&whole, Begin::Fresh).unwrap();
     let broken = config("optimize-resumed");
@@ -135,6 +135,33 @@ fn a_resumed_student_gives_the_bytes_of_an_unbroken_one() {
     assert_eq!(file(&whole), ended);
     run(&broken, Begin::Force).unwrap();
     assert_eq!(file(&broken), ended, "F14: one seed, one file");
+}
+
+/// Killed once its first epoch is on disk, whatever it does then.
+#[test]
+fn a_student_that_is_killed_goes_on_to_the_same_file() {
+    let whole = config("optimize-not-killed");
+    run(&whole, Begin::Fresh).unwrap();
+    let killed = config("optimize-killed");
+    let path = killed.output_dir.join("qat.json");
+    std::fs::write(&path, serde_json::to_string(&killed).unwrap()).unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_aware"))
+        .args(["optimize", "--model", "stage1", "--config"])
+        .arg(&path)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let last = killed.output_dir.join("stage1/last.safetensors");
+    while !last.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(last.exists(), "it ended before its first epoch");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    run(&killed, Begin::Resume).unwrap();
+    let file = |config: &QatConfig| std::fs::read(config.output_dir.join("stage1/stage1.int8.onnx")).unwrap();
+    assert!(file(&killed) == file(&whole), "F14: a resumed run ends with another file");
 }
 
 #[test]
