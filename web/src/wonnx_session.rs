@@ -8,8 +8,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use engine::runtime::gpu::{Gpu, GpuError};
 use protobuf::Message;
-use wgpu::{AdapterSummary, Gpu};
+use std::rc::Rc;
 use wonnx::Session;
 use wonnx::onnx::{GraphProto, ModelProto, NodeProto, TensorProto_DataType, ValueInfoProto};
 use wonnx::utils::{InputTensor, NodeAttributes, OutputTensor};
@@ -17,15 +18,12 @@ use wonnx::utils::{InputTensor, NodeAttributes, OutputTensor};
 /// Why wonnx gave no result.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WonnxError {
-    /// There is no WebGPU here.
-    #[error("no WebGPU: {0}")]
-    NoAdapter(String),
     /// wonnx cannot run this file, or not correctly.
     #[error("wonnx cannot run this model: {0}")]
     Model(String),
     /// WebGPU reported errors. The session is of no more use.
     #[error("WebGPU: {0}")]
-    Gpu(String),
+    Gpu(#[from] GpuError),
     /// The input has not as many values as the graph says.
     #[error("the model takes {expected} values, got {actual}")]
     InputLength {
@@ -47,36 +45,30 @@ pub enum WonnxError {
     },
 }
 
-/// A model with one f32 input and one f32 output, on a device of its own.
+/// A model with one f32 input and one f32 output, on a device that the engine may use too.
 pub struct WonnxSession {
     session: Session,
-    gpu: Gpu,
+    gpu: Rc<Gpu>,
     input: Port,
     output: Port,
 }
 
 impl WonnxSession {
-    /// Opens a device and builds the model's pipelines on it.
+    /// Builds the model's pipelines on `gpu`.
     ///
     /// # Errors
-    /// [`WonnxError::Model`] for a file that wonnx cannot run, [`WonnxError::NoAdapter`] without WebGPU,
-    /// [`WonnxError::Gpu`] if WebGPU refused a shader or ran out of memory.
-    pub async fn load(onnx: &[u8]) -> Result<Self, WonnxError> {
+    /// [`WonnxError::Model`] for a file that wonnx cannot run, [`WonnxError::Gpu`] if WebGPU refused a shader or ran out of
+    /// memory.
+    pub async fn load(gpu: &Rc<Gpu>, onnx: &[u8]) -> Result<Self, WonnxError> {
         let model =
             ModelProto::parse_from_bytes(onnx).map_err(|error| WonnxError::Model(error.to_string()))?;
         let (input, output) = ports(model.get_graph())?;
         check_convolutions(model.get_graph())?;
 
-        let gpu = Gpu::open().await.map_err(WonnxError::NoAdapter)?;
-        let session = gpu.lend(Session::from_model(model)).await;
-        fail_on_errors(&gpu).await?;
+        let session = wgpu::lend(gpu.device(), gpu.queue(), Session::from_model(model)).await;
+        gpu.check().await?;
         let session = session.map_err(|error| WonnxError::Model(error.to_string()))?;
-        Ok(Self { session, gpu, input, output })
-    }
-
-    /// The adapter that the model runs on.
-    pub fn adapter(&self) -> &AdapterSummary {
-        self.gpu.adapter()
+        Ok(Self { session, gpu: gpu.clone(), input, output })
     }
 
     /// The output for `input`, both flat and in the graph's order of dimensions.
@@ -91,7 +83,7 @@ impl WonnxSession {
         let inputs = HashMap::from([(self.input.name.clone(), InputTensor::from(input))]);
         let outputs = self.session.run(&inputs).await;
         // Before the outputs are looked at: they are zeros if a shader did not run.
-        fail_on_errors(&self.gpu).await?;
+        self.gpu.check().await?;
 
         let mut outputs = outputs.map_err(|error| WonnxError::Run(error.to_string()))?;
         match outputs.remove(&self.output.name) {
@@ -191,11 +183,6 @@ fn initializer_names(graph: &GraphProto) -> HashSet<&str> {
 
 fn ints(node: &NodeProto, name: &str, default: &[i64]) -> Vec<i64> {
     node.get_attribute_value(name, Some(default.to_vec())).unwrap_or_default()
-}
-
-async fn fail_on_errors(gpu: &Gpu) -> Result<(), WonnxError> {
-    let errors = gpu.errors().await;
-    if errors.is_empty() { Ok(()) } else { Err(WonnxError::Gpu(errors.join("; "))) }
 }
 
 fn all_finite(values: Vec<f32>) -> Result<Vec<f32>, WonnxError> {

@@ -5,9 +5,10 @@ use crate::message::{Failure, SecondOpinion, SecondRequest, SecondResponse};
 use crate::wonnx_session::{WonnxError, WonnxSession};
 use crate::worker::{listen, now_ms, post};
 use engine::bundle::FileEntry;
+use engine::runtime::gpu::{AdapterSummary, Gpu, GpuError};
 use engine::verdict::probability_fake;
+use std::rc::Rc;
 use wasm_bindgen_futures::spawn_local;
-use wgpu::AdapterSummary;
 
 /// Listens for the page's one request.
 pub fn start() {
@@ -30,7 +31,8 @@ async fn opinion(input: &[f32]) -> Result<SecondOpinion, Failure> {
     let onnx = bundle.content(&stage.file).unwrap_or_default();
 
     let started_ms = now_ms();
-    let session = WonnxSession::load(onnx).await?;
+    let gpu = Rc::new(Gpu::open().await.map_err(WonnxError::from)?);
+    let session = WonnxSession::load(&gpu, onnx).await?;
     let load_ms = now_ms() - started_ms;
     // The first run pays for what the browser left to do.
     logit(&session, input).await?;
@@ -41,8 +43,8 @@ async fn opinion(input: &[f32]) -> Result<SecondOpinion, Failure> {
         logit,
         probability_fake: probability_fake(logit, stage.temperature),
         sha256: FileEntry::of("", onnx).sha256,
-        adapter: describe_adapter(session.adapter()),
-        is_fallback: session.adapter().is_fallback,
+        adapter: describe_adapter(gpu.adapter()),
+        is_fallback: gpu.adapter().is_software,
         load_ms,
         latency_ms,
     })
@@ -67,7 +69,7 @@ fn describe_adapter(adapter: &AdapterSummary) -> String {
 impl From<WonnxError> for Failure {
     fn from(error: WonnxError) -> Self {
         let code = match error {
-            WonnxError::NoAdapter(_) => "no_adapter",
+            WonnxError::Gpu(GpuError::Unavailable { .. }) => "no_adapter",
             WonnxError::Model(_) => "model",
             WonnxError::Gpu(_) => "gpu",
             WonnxError::InputLength { .. } => "input",

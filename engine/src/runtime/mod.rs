@@ -15,6 +15,8 @@ pub mod shape;
 pub mod plan;
 pub mod cpu;
 pub mod session;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 
 pub use error::ModelError;
 pub use session::Session;

@@ -22,7 +22,7 @@ pub enum Dx12Compiler {
     Fxc,
 }
 
-/// Stands for the browser's `navigator.gpu`; [`crate::Gpu`] has the real one.
+/// Stands for the browser's `navigator.gpu`; the engine's device has the real one.
 pub struct Instance;
 
 impl Instance {

@@ -6,19 +6,16 @@
 //! under wonnx with `[patch.crates-io] wgpu = { path = "web/wgpu-compat" }`; wonnx itself stays as released.
 //!
 //! wonnx opens its device by itself, panics without one and looks at no GPU error: a shader that WebGPU refuses
-//! then yields zeros. [`Gpu`] therefore opens the device first, lends it to wonnx, and keeps its every error.
-//!
-//! The only backend asked for is the browser's WebGPU. In a native build that has no other, [`Gpu::open`] is an
-//! error.
+//! then yields zeros. So [`lend`] gives it the engine's device, which keeps every error.
 
 pub use wgpu30::*;
 
-mod gpu;
 mod legacy;
+mod lent;
 pub mod util;
 
-pub use gpu::{AdapterSummary, Gpu};
 pub use legacy::{
     Adapter, CommandEncoder, ComputePassDescriptor, ComputePipelineDescriptor, Device, Dx12Compiler,
     Instance, InstanceDescriptor, Maintain,
 };
+pub use lent::lend;

@@ -2,7 +2,7 @@
 
 pub use wgpu30::util::{BufferInitDescriptor, DeviceExt, DownloadBuffer};
 
-use crate::gpu::lent;
+use crate::lent::lent;
 use crate::{Adapter, Backends, Instance, Surface};
 
 /// Nothing: a browser has no environment.
@@ -10,7 +10,7 @@ pub fn backend_bits_from_env() -> Option<Backends> {
     None
 }
 
-/// The adapter of the lent device. Missing outside [`crate::Gpu::lend`], where wonnx panics.
+/// The adapter of the lent device. Missing outside [`crate::lend`], where wonnx panics.
 pub async fn initialize_adapter_from_env_or_default(
     _instance: &Instance,
     _backends: Backends,

@@ -43,6 +43,19 @@ impl Broadcast {
         }
     }
 
+    /// What is computed.
+    pub fn function(&self) -> Binary {
+        self.function
+    }
+
+    /// Extent, stride of the first operand and of the second one, of each axis, the innermost first.
+    pub fn axes(&self) -> Vec<[usize; 3]> {
+        let [a, b] = self.inner_strides;
+        let outer = (0..self.outer.len()).rev();
+        let outer = outer.map(|axis| [self.outer[axis], self.strides[0][axis], self.strides[1][axis]]);
+        std::iter::once([self.inner, a, b]).chain(outer).collect()
+    }
+
     /// `out`, dense, of the operands.
     pub fn run(&self, a: &[f32], b: &[f32], out: &mut [f32]) {
         let mut index = [0; MAX_RANK];

@@ -1,7 +1,7 @@
 //! Dense convolution: tiles of windows times the packed weights, without a full column matrix.
 
 use super::clamp::Clamp;
-use super::matrix::{Finish, PackedMatrix, ROWS, multiply, multiply_tile, tile_elements};
+use super::matrix::{Finish, PackedMatrix, Panels, ROWS, multiply, multiply_tile, tile_elements};
 use crate::runtime::plan::Geometry;
 
 /// A dense convolution with bias, optional addition and clamp.
@@ -35,6 +35,26 @@ impl Conv {
     /// Channels of the result.
     pub fn channels_out(&self) -> usize {
         self.bias.len()
+    }
+
+    /// Sizes.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Limits of the result.
+    pub fn clamp(&self) -> Clamp {
+        self.clamp
+    }
+
+    /// Of each output.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    /// Weights, in the order of a window's memory.
+    pub fn panels(&self) -> Panels<'_> {
+        self.matrix.panels()
     }
 
     /// Elements of one image of the input.

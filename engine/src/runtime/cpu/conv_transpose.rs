@@ -1,7 +1,7 @@
 //! Transposed convolution: every input pixel adds its window to the output.
 
 use super::clamp::Clamp;
-use super::matrix::{Finish, PackedMatrix, multiply, tile_elements};
+use super::matrix::{Finish, PackedMatrix, Panels, multiply, tile_elements};
 use crate::runtime::plan::Geometry;
 
 /// A transposed convolution with bias and clamp.
@@ -23,6 +23,31 @@ impl ConvTranspose {
         let element = |cin: usize, column: usize| weight[(cin * cout + column % cout) * taps + column / cout];
         let matrix = PackedMatrix::new(channels, taps * cout, element);
         ConvTranspose { matrix, bias, zeros: vec![0.0; taps * cout], geometry, clamp }
+    }
+
+    /// Channels of the input.
+    pub fn channels(&self) -> usize {
+        self.matrix.k()
+    }
+
+    /// Sizes of the convolution that leads from the output back to the input.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Limits of the result.
+    pub fn clamp(&self) -> Clamp {
+        self.clamp
+    }
+
+    /// Of each output.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    /// Weights `[C_in, KH * KW * C_out]`.
+    pub fn panels(&self) -> Panels<'_> {
+        self.matrix.panels()
     }
 
     /// Elements of the windows before they are added up.

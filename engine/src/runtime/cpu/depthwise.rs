@@ -27,6 +27,26 @@ impl Depthwise {
         Depthwise { weight: packed, bias, geometry, clamp }
     }
 
+    /// Sizes.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Limits of the result.
+    pub fn clamp(&self) -> Clamp {
+        self.clamp
+    }
+
+    /// Of each channel.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    /// `[KH, KW, C]`
+    pub fn weight(&self) -> &[f32] {
+        &self.weight
+    }
+
     /// Elements of one image of the input.
     pub fn input_elements(&self) -> usize {
         self.geometry.input[0] * self.geometry.input[1] * self.bias.len()

@@ -29,6 +29,11 @@ impl GroupedConv {
         GroupedConv { groups, columns, elements }
     }
 
+    /// The convolution of each group.
+    pub fn groups(&self) -> &[Conv] {
+        &self.groups
+    }
+
     /// Elements of its packed weights and biases.
     pub fn weight_elements(&self) -> usize {
         self.groups.iter().map(Conv::weight_elements).sum()

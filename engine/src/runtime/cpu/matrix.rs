@@ -21,6 +21,11 @@ pub struct Panels<'a> {
 }
 
 impl<'a> Panels<'a> {
+    /// `[M / 8][K][8]`, the last panel filled up with zeros.
+    pub fn values(self) -> &'a [f32] {
+        self.values
+    }
+
     /// Packs the matrix `[k, m]` whose elements `value(row, column)` gives into `memory`, which is as long as
     /// [`PackedMatrix::packed_elements`] says.
     pub fn pack(k: usize, m: usize, memory: &'a mut [f32], value: impl Fn(usize, usize) -> f32) -> Self {
@@ -167,6 +172,21 @@ impl Linear {
     /// The layer `x * matrix + bias`.
     pub fn new(matrix: PackedMatrix, bias: Vec<f32>) -> Self {
         Linear { matrix, bias }
+    }
+
+    /// Elements of a row of the input, and of the result.
+    pub fn sizes(&self) -> [usize; 2] {
+        [self.matrix.k, self.matrix.m]
+    }
+
+    /// Of each output.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    /// Weights `[K, M]`.
+    pub fn panels(&self) -> Panels<'_> {
+        self.matrix.panels()
     }
 
     /// Elements of its packed weights and biases.

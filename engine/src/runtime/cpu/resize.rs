@@ -7,6 +7,7 @@ use crate::runtime::graph::{Coordinates, Resize, ResizeMode, ResizeTarget};
 pub struct Resampling {
     rows: Vec<Tap>,
     columns: Vec<Tap>,
+    height: usize,
     width: usize,
     channels: usize,
     mode: ResizeMode,
@@ -30,7 +31,23 @@ impl Resampling {
             };
             (0..output[axis]).map(|i| tap(resize, i, scale, input[axis], output[axis])).collect()
         };
-        Resampling { rows: axis(0), columns: axis(1), width: input[1], channels, mode: resize.mode }
+        let [height, width] = input;
+        Resampling { rows: axis(0), columns: axis(1), height, width, channels, mode: resize.mode }
+    }
+
+    /// Height and width of the map and of the result.
+    pub fn sizes(&self) -> [[usize; 2]; 2] {
+        [[self.height, self.width], [self.rows.len(), self.columns.len()]]
+    }
+
+    /// Channels of the map.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// For each row, then for each column of the result: two of the map, and the share of the second.
+    pub fn taps(&self) -> impl Iterator<Item = (usize, usize, f32)> {
+        self.rows.iter().chain(&self.columns).map(|tap| (tap.first, tap.second, tap.share))
     }
 
     /// Elements of one image of the result.

@@ -9,9 +9,12 @@ use multiversion::multiversion;
 /// `clamp(round_half_even((a - za) * fa + (b - zb) * fb)) + z`, with `fa` the scale of `a` over that of the sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Add {
-    zero_points: [i32; 2],
-    factors: [f32; 2],
-    parameters: Parameters,
+    /// Bytes that stand for 0, of both maps.
+    pub zero_points: [i32; 2],
+    /// Scale of each map over that of the sum.
+    pub factors: [f32; 2],
+    /// What the bytes of the sum stand for.
+    pub parameters: Parameters,
 }
 
 impl Add {

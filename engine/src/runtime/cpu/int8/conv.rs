@@ -63,7 +63,7 @@ impl Layer<'_> {
 
 /// A quantised dense convolution.
 pub struct Conv {
-    level: Level,
+    pub(super) level: Level,
     /// For each panel, window row and group of four inputs: four weights of each output.
     pub(super) weights: Vec<i8>,
     /// Rows of a window that lie apart.
@@ -76,11 +76,12 @@ pub struct Conv {
     pub(super) bias: Vec<i32>,
     /// Factors of whole panels.
     pub(super) factors: Vec<f32>,
-    finish: Finish,
-    geometry: Geometry,
-    channels: usize,
+    pub(super) finish: Finish,
+    pub(super) geometry: Geometry,
+    pub(super) channels: usize,
     pub(super) cout: usize,
-    zero_point: u8,
+    /// What the input's bytes stand for.
+    pub(super) x: Parameters,
 }
 
 impl Conv {
@@ -109,7 +110,7 @@ impl Conv {
             geometry: layer.geometry,
             channels: layer.channels,
             cout,
-            zero_point: layer.x.zero_point as u8,
+            x: layer.x,
         }
     }
 
@@ -181,7 +182,7 @@ impl Conv {
         scratch.clear();
         let (width, padded) = match padded_size(geometry) {
             Some(size) => {
-                pad(x, geometry, self.channels, self.zero_point, size, scratch);
+                pad(x, geometry, self.channels, self.x.zero_point as u8, size, scratch);
                 (size[1], Some(scratch.len()))
             }
             None => (geometry.input[1], None),

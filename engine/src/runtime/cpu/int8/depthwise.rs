@@ -4,6 +4,7 @@
 //! beside that of the next pixel: so two taps of a block are one vector, or four are two. A window of such rows moves
 //! down the map.
 
+use super::Parameters;
 use super::add::Adding;
 use super::conv::{Finish, Layer, MAX_SHORT};
 use super::isa::{Isa, Level, MAX_TAPS, dispatch};
@@ -26,18 +27,20 @@ const MAX_ROWS_BYTES: usize = 256 << 10;
 
 /// A quantised depthwise convolution.
 pub struct Depthwise {
-    level: Level,
+    pub(super) level: Level,
     /// For each block of channels and group of neighbouring taps: the weights of each channel.
-    weights: Vec<i8>,
+    pub(super) weights: Vec<i8>,
     /// For each block of channels and group of taps: the sums leave 16 bits behind it.
     ends: Vec<bool>,
     /// Of whole blocks, with what the input's zero point adds taken off.
-    bias: Vec<i32>,
+    pub(super) bias: Vec<i32>,
     /// Factors of whole blocks.
-    factors: Vec<f32>,
-    finish: Finish,
-    geometry: Geometry,
-    channels: usize,
+    pub(super) factors: Vec<f32>,
+    pub(super) finish: Finish,
+    pub(super) geometry: Geometry,
+    pub(super) channels: usize,
+    /// What the input's bytes stand for.
+    pub(super) x: Parameters,
     zero_point: u8,
     slots: Slots,
     /// Where the groups of taps lie, row by row, in windows whose first row was copied first; then all of them once more, so
@@ -60,7 +63,21 @@ impl Depthwise {
             |row: usize, group: usize| row % kh * slots.row + group * (width / slots.step) * slots.bytes;
         let taps =
             (0..2 * kh).flat_map(|row| (0..kw.div_ceil(width)).map(move |group| tap(row, group))).collect();
-        Depthwise { level, weights, ends, bias, factors, finish, geometry, channels, zero_point, slots, taps }
+        let x = layer.x;
+        Depthwise {
+            level,
+            weights,
+            ends,
+            bias,
+            factors,
+            finish,
+            geometry,
+            channels,
+            x,
+            zero_point,
+            slots,
+            taps,
+        }
     }
 
     /// Bytes that the weights of a layer take once packed.

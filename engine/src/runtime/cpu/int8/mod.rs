@@ -15,6 +15,7 @@ pub mod depthwise;
 pub mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod parts;
 mod peak;
 pub mod pool;
 pub mod quantise;
@@ -31,6 +32,7 @@ pub use add::Add;
 pub use conv::{Conv, Finish};
 pub use depthwise::Depthwise;
 pub use isa::Level;
+pub use parts::Parts;
 pub use pool::GlobalAverage;
 pub use quantise::{Dequantise, Quantise, look_up};
 

@@ -8,11 +8,16 @@ const BLOCK: usize = 16;
 /// `clamp(round_half_even((sum - n * zx) * (sx / (sy * n)))) + zy` of the `n` bytes of a channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GlobalAverage {
-    channels: usize,
-    pixels: usize,
-    zero_point: i32,
-    factor: f32,
-    parameters: Parameters,
+    /// Channels of a map.
+    pub channels: usize,
+    /// Pixels of a map.
+    pub pixels: usize,
+    /// The byte of a map that stands for 0.
+    pub zero_point: i32,
+    /// What the sum of a channel is multiplied by.
+    pub factor: f32,
+    /// What the bytes of the means stand for.
+    pub parameters: Parameters,
 }
 
 impl GlobalAverage {
