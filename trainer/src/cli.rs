@@ -198,7 +198,7 @@ struct DetectArgs {
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/first", env = "AWARE_BUNDLE")]
+    #[arg(long, default_value = "models/first-int8", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
     /// Judge the largest face, found with this YuNet file, instead of the middle of the picture.
     #[arg(long, value_name = "FILE")]

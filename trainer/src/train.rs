@@ -135,12 +135,25 @@ pub struct AucWithInterval {
 }
 
 /// Answers beyond the thresholds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SureAnswers {
     /// Share of all answers.
     pub share: f64,
     /// Share of the sure ones that are right; absent if there are none.
     pub right: Option<f64>,
+}
+
+impl SureAnswers {
+    /// Those of `scored`, whose scores are P(fake).
+    pub fn of(scored: &[Scored], thresholds: Thresholds) -> Self {
+        let is_sure = |s: &&Scored| s.score <= thresholds.lower || s.score >= thresholds.upper;
+        let sure: Vec<&Scored> = scored.iter().filter(is_sure).collect();
+        let right = sure.iter().filter(|s| s.fake == (s.score >= thresholds.upper)).count();
+        SureAnswers {
+            share: sure.len() as f64 / scored.len() as f64,
+            right: (!sure.is_empty()).then(|| right as f64 / sure.len() as f64),
+        }
+    }
 }
 
 /// Where a call of [`train`] begins and ends, and what computes it.
@@ -349,9 +362,6 @@ fn judge(
     let val_scored = probabilities(val_logits);
     let thresholds = fit_thresholds(&val_scored, WANTED_PRECISION);
     let test_scored = probabilities(logits(&network.model, test)?);
-    let sure: Vec<&Scored> =
-        test_scored.iter().filter(|s| s.score <= thresholds.lower || s.score >= thresholds.upper).collect();
-    let right = sure.iter().filter(|s| s.fake == (s.score >= thresholds.upper)).count();
     let seed = checkpoint.progress.config.seed;
     let trivial_cues = |loader: &Loader| -> Result<BTreeMap<String, AucWithInterval>> {
         let sets = per_set(loader.samples(), &control.scores(loader)?, seed);
@@ -368,10 +378,7 @@ fn judge(
         test: per_set(test.samples(), &test_scored, seed),
         val_trivial_cues: trivial_cues(val)?,
         test_trivial_cues: trivial_cues(test)?,
-        test_sure: SureAnswers {
-            share: sure.len() as f64 / test_scored.len() as f64,
-            right: (!sure.is_empty()).then(|| right as f64 / sure.len() as f64),
-        },
+        test_sure: SureAnswers::of(&test_scored, thresholds),
         progress: checkpoint.progress,
     })
 }
@@ -390,7 +397,8 @@ pub fn logits(model: &Model, loader: &Loader) -> Result<Vec<Scored>> {
     Ok(values.iter().zip(loader.samples()).map(scored).collect())
 }
 
-fn per_set(samples: &[Sample], scored: &[Scored], seed: u64) -> BTreeMap<String, Metrics> {
+/// Metrics of each data set of `samples`, and of "all"; scores are P(fake).
+pub(crate) fn per_set(samples: &[Sample], scored: &[Scored], seed: u64) -> BTreeMap<String, Metrics> {
     let mut sets: BTreeMap<String, Vec<Scored>> = BTreeMap::from([("all".to_owned(), scored.to_vec())]);
     for (sample, scored) in samples.iter().zip(scored) {
         sets.entry(sample.dataset.clone()).or_default().push(*scored);

@@ -91,6 +91,10 @@ fn a_network_learns_in_integers_and_every_file_is_there() {
         details.history
     );
     assert!(details.auc.optimized > 0.8, "a checkerboard gives the set away: {:?}", details.auc);
+    let all = &details.test["all"];
+    let difference = all.auc.map(|auc| (auc - details.auc.optimized).abs());
+    assert!(difference.is_some_and(|difference| difference < 1e-9), "of the file that was written: {all:?}");
+    assert_eq!(all.real + all.fake, details.pictures.test);
     assert!(details.files.float_difference <= 1e-5);
     assert_eq!(details.history.len(), 3, "two epochs and what was there before");
     let folder = config.output_dir.join("stage1");

@@ -9,8 +9,10 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, RequestCache, RequestInit, WorkerGlobalScope};
 
-/// The bundle that the page judges with.
-pub const BUNDLE_FOLDER: &str = "models/first";
+/// The bundle that the page judges with: a network in integers.
+pub const BUNDLE_FOLDER: &str = "models/first-int8";
+/// The same network in floats, which wonnx runs: fetched when somebody asks for a second opinion.
+pub const FLOAT_FOLDER: &str = "models/first";
 
 /// The verified bundle in `folder`, a path relative to the worker's script: the files that the engine loads.
 ///
@@ -90,5 +92,16 @@ pub fn describe(error: &JsValue) -> String {
     match error.dyn_ref::<js_sys::Error>() {
         Some(error) => String::from(error.to_string()),
         None => error.as_string().unwrap_or_else(|| "an unknown error".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_leads_to_the_card_of_the_bundle_that_judges() {
+        let document = include_str!("../../index.html");
+        assert!(document.contains(&format!("href=\"{BUNDLE_FOLDER}/MODEL_CARD.md\"")));
     }
 }

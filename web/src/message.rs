@@ -3,8 +3,7 @@
 //! A worker speaks first: messages sent before its wasm runs could be lost.
 
 use engine::golden::GoldenReport;
-use engine::{Error, Report};
-use js_sys::Float32Array;
+use engine::{Crop, Error, Report};
 use serde::{Deserialize, Serialize};
 use serde_wasm_bindgen::preserve;
 use web_sys::Blob;
@@ -22,14 +21,6 @@ pub enum Request {
     },
     /// Run the golden vectors; answered by [`Response::Checked`].
     Check,
-    /// Make the network input of a picture; answered by [`Response::Prepared`] or [`Response::Failed`].
-    Prepare {
-        /// Comes back with the answer.
-        id: u32,
-        /// The encoded picture.
-        #[serde(with = "preserve")]
-        picture: Blob,
-    },
 }
 
 /// Engine worker -> page.
@@ -48,14 +39,6 @@ pub enum Response {
     },
     /// What became of the golden vectors.
     Checked(Result<GoldenReport, Failure>),
-    /// The network input.
-    Prepared {
-        /// That of the request.
-        id: u32,
-        /// `[1, 3, S, S]`, RGB, normalised.
-        #[serde(with = "preserve")]
-        input: Float32Array,
-    },
     /// There is no answer to a request; without `id`, there is no model.
     Failed {
         /// That of the request.
@@ -68,9 +51,11 @@ pub enum Response {
 /// Page -> wonnx worker, once that is [`SecondResponse::Started`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SecondRequest {
-    /// `[1, 3, S, S]`, RGB, normalised.
+    /// The encoded picture.
     #[serde(with = "preserve")]
-    pub input: Float32Array,
+    pub picture: Blob,
+    /// The region of it that was judged.
+    pub crop: Crop,
 }
 
 /// Wonnx worker -> page.
@@ -119,15 +104,17 @@ pub struct Quality {
     pub pictures: u64,
 }
 
-/// What wonnx says of an input.
+/// What wonnx says of a picture, by the network in floats; equal to the engine's CPU within the order of sums.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SecondOpinion {
-    /// Output of the network.
+    /// Output of the network by wonnx.
     pub logit: f32,
-    /// P(fake) after the bundle's temperature.
+    /// Output of the same file for the same input by the engine's CPU.
+    pub cpu_logit: f32,
+    /// P(fake) of wonnx's logit after the temperature of the network in floats.
     pub probability_fake: f64,
-    /// SHA-256 of the network's file.
-    pub sha256: String,
+    /// Name and version of the bundle in floats.
+    pub model: String,
     /// The adapter in the browser's words.
     pub adapter: String,
     /// The browser calls the adapter a fallback: software.

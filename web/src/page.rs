@@ -2,20 +2,16 @@
 
 use crate::device_check::DeviceCheck;
 use crate::download::describe;
-use crate::message::{Failure, Request, Response, SecondOpinion, SecondRequest, SecondResponse};
+use crate::message::{Failure, Request, Response, SecondRequest, SecondResponse};
 use crate::samples::{Sample, fetch_samples};
 use crate::state::{Model, Picture, Second, State, Task};
 use crate::view::{View, set_dragging};
 use crate::worker_handle::{Script, ScriptPolicy, WorkerHandle};
-use engine::Report;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Blob, ClipboardEvent, DragEvent, Event, EventTarget, FileList};
-
-/// Largest difference of two logits that the order of sums explains; a thousand times what was seen.
-const MAX_DIFFERENCE: f32 = 1e-3;
 
 /// Builds the page, and starts to load the model.
 ///
@@ -166,12 +162,10 @@ impl Page {
             }
             Response::Checked(Ok(report)) => self.state.check = DeviceCheck::Done(report),
             Response::Checked(Err(failure)) => self.state.check = DeviceCheck::Failed(failure),
-            Response::Prepared { id, input } if id == self.last_id => self.open_wonnx(input),
-            Response::Failed { id: Some(id), failure } if id == self.last_id => match self.state.task {
-                Task::Judged(_) => self.state.second = Second::Failed(failure),
-                _ => self.state.task = Task::Failed(failure),
-            },
-            Response::Judged { .. } | Response::Prepared { .. } | Response::Failed { .. } => {}
+            Response::Failed { id: Some(id), failure } if id == self.last_id => {
+                self.state.task = Task::Failed(failure);
+            }
+            Response::Judged { .. } | Response::Failed { .. } => {}
         }
     }
 
@@ -197,10 +191,8 @@ impl Page {
         if self.state.check == DeviceCheck::Running {
             self.state.check = DeviceCheck::Failed(failure.clone());
         }
-        match (&self.state.task, &self.state.second) {
-            (Task::Judging, _) => self.state.task = Task::Failed(failure),
-            (_, Second::Running) if self.wonnx.is_none() => self.state.second = Second::Failed(failure),
-            _ => {}
+        if matches!(self.state.task, Task::Judging) {
+            self.state.task = Task::Failed(failure);
         }
         self.open_engine();
     }
@@ -216,20 +208,16 @@ impl Page {
         }
     }
 
-    /// Asks the engine for the network input of the judged picture; the answer starts wonnx.
+    /// Starts wonnx on the region that was judged.
     fn ask_second_opinion(&mut self) {
-        let (Task::Judged(_), Some(picture)) = (&self.state.task, self.picture.clone()) else { return };
+        let (Task::Judged(report), Some(picture)) = (&self.state.task, self.picture.clone()) else { return };
+        let request = SecondRequest { picture, crop: report.crop };
         self.state.second = Second::Running;
-        self.last_id += 1;
-        self.send(&Request::Prepare { id: self.last_id, picture });
-    }
-
-    fn open_wonnx(&mut self, input: js_sys::Float32Array) {
         let (on_response, on_death) = (self.link.clone(), self.link.clone());
         let opened = WorkerHandle::open(
             &self.policy,
             Script::Wonnx,
-            move |response| on_response.update(|page| page.on_second_response(response, &input)),
+            move |response| on_response.update(|page| page.on_second_response(response, &request)),
             move |failure| on_death.update(|page| page.end_second_opinion(Second::Failed(failure))),
         );
         match opened {
@@ -238,11 +226,10 @@ impl Page {
         }
     }
 
-    fn on_second_response(&mut self, response: SecondResponse, input: &js_sys::Float32Array) {
+    fn on_second_response(&mut self, response: SecondResponse, request: &SecondRequest) {
         match response {
             SecondResponse::Started => {
-                let sent =
-                    self.wonnx.as_ref().map(|wonnx| wonnx.send(&SecondRequest { input: input.clone() }));
+                let sent = self.wonnx.as_ref().map(|wonnx| wonnx.send(request));
                 if let Some(Err(failure)) = sent {
                     self.end_second_opinion(Second::Failed(failure));
                 }
@@ -255,27 +242,8 @@ impl Page {
     /// Ends wonnx, and with it its device.
     fn end_second_opinion(&mut self, second: Second) {
         self.wonnx = None;
-        self.state.second = match (second, &self.state.task) {
-            (Second::Done(opinion), Task::Judged(report)) => compare(opinion, report),
-            (second, _) => second,
-        };
+        self.state.second = second;
     }
-}
-
-/// The opinion if it is about the network of `report` and right: the engine's own CPU path is the referee.
-fn compare(opinion: SecondOpinion, report: &Report) -> Second {
-    let Some(stage) = report.stages.iter().find(|stage| stage.sha256 == opinion.sha256) else {
-        let message = "the site has another network by now than the one that judged; reload the page";
-        return Second::Failed(Failure::new("model_changed", message));
-    };
-    if (opinion.logit - stage.logit).abs() <= MAX_DIFFERENCE {
-        return Second::Done(opinion);
-    }
-    let message = format!(
-        "wonnx gave the logit {} where {} is right: this graphics processor or its driver computes wrong",
-        opinion.logit, stage.logit
-    );
-    Second::Failed(Failure::new("gpu_wrong", message))
 }
 
 /// Connects the document's events with `page`.

@@ -155,10 +155,15 @@ impl State {
         match &self.second {
             Second::Off => String::new(),
             Second::Running => {
-                "Asking wonnx on WebGPU. Where that runs in software, it takes a while.".into()
+                "Fetching the network in floats and asking wonnx on WebGPU. Where that runs in software, it takes a \
+                 while."
+                    .into()
             }
             Second::Done(opinion) => {
-                format!("wonnx on WebGPU says: probability of a fake {}.", percent(opinion.probability_fake))
+                format!(
+                    "wonnx on WebGPU, with the network in floats, says: probability of a fake {}.",
+                    percent(opinion.probability_fake)
+                )
             }
             Second::Failed(_) => "There is no second opinion; the verdict above stays.".into(),
         }

@@ -119,7 +119,7 @@ impl View {
             self.render_verdict(report)?;
             self.render_picture(report, picture)?;
             self.render_numbers(report)?;
-            self.render_second(state, report)?;
+            self.render_second(state)?;
         }
         if came && matches!(phase, Phase::Result | Phase::Error) {
             self.element(phase.name())?.scroll_into_view();
@@ -244,7 +244,7 @@ impl View {
         rows.iter().try_for_each(|(id, text)| self.set_text(id, text))
     }
 
-    fn render_second(&self, state: &State, report: &Report) -> Result<(), JsValue> {
+    fn render_second(&self, state: &State) -> Result<(), JsValue> {
         let second = &state.second;
         let name = match second {
             Second::Off => "off",
@@ -259,7 +259,7 @@ impl View {
         self.show("second-numbers", matches!(second, Second::Done(_)))?;
         self.show("second-error", matches!(second, Second::Failed(_)))?;
         match second {
-            Second::Done(opinion) => self.render_opinion(opinion, report),
+            Second::Done(opinion) => self.render_opinion(opinion),
             Second::Failed(failure) => {
                 self.element("second-error")?.set_attribute("data-code", &failure.code)?;
                 self.set_text("second-message", &sentence(&failure.message))
@@ -268,17 +268,15 @@ impl View {
         }
     }
 
-    fn render_opinion(&self, opinion: &SecondOpinion, report: &Report) -> Result<(), JsValue> {
-        let cpu = report.stages.iter().find(|stage| stage.sha256 == opinion.sha256);
-        let difference = cpu.map(|cpu| f64::from(opinion.logit) - f64::from(cpu.logit));
+    fn render_opinion(&self, opinion: &SecondOpinion) -> Result<(), JsValue> {
+        let difference = f64::from(opinion.logit) - f64::from(opinion.cpu_logit);
         let software = if opinion.is_fallback { " (software)" } else { "" };
         let rows = [
             ("second-probability", number(opinion.probability_fake)),
             ("second-logit", opinion.logit.to_string()),
-            (
-                "second-difference",
-                difference.map_or_else(String::new, |difference| format!("{difference:e}")),
-            ),
+            ("second-cpu", opinion.cpu_logit.to_string()),
+            ("second-difference", format!("{difference:e}")),
+            ("second-model", opinion.model.clone()),
             ("second-adapter", format!("{}{software}", opinion.adapter)),
             ("second-load", milliseconds(opinion.load_ms)),
             ("second-latency", milliseconds(opinion.latency_ms)),

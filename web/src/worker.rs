@@ -10,7 +10,7 @@ use crate::message::{Failure, ModelCard, Progress, Quality, Request, Response};
 use engine::frame::MAX_FILE_BYTES;
 use engine::golden::GoldenReport;
 use engine::{Detector, Error, Golden, Manifest};
-use js_sys::{Float32Array, Uint8Array};
+use js_sys::Uint8Array;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -66,7 +66,6 @@ async fn answer(engine: &Engine, request: Request) -> Response {
     let (id, answer) = match request {
         Request::Check => return Response::Checked(check(engine)),
         Request::Judge { id, picture } => (id, judge(detector, id, &picture).await),
-        Request::Prepare { id, picture } => (id, prepare(detector, id, &picture).await),
     };
     answer.unwrap_or_else(|failure| Response::Failed { id: Some(id), failure })
 }
@@ -83,14 +82,8 @@ async fn judge(detector: &RefCell<Detector>, id: u32, picture: &Blob) -> Result<
     Ok(Response::Judged { id, report: Box::new(report) })
 }
 
-async fn prepare(detector: &RefCell<Detector>, id: u32, picture: &Blob) -> Result<Response, Failure> {
-    let bytes = read(picture).await?;
-    let input = detector.borrow().input(&bytes)?;
-    Ok(Response::Prepared { id, input: Float32Array::from(input.values()) })
-}
-
 /// The bytes of `picture`, unless the engine would refuse so many.
-async fn read(picture: &Blob) -> Result<Vec<u8>, Failure> {
+pub(crate) async fn read(picture: &Blob) -> Result<Vec<u8>, Failure> {
     if picture.size() > MAX_FILE_BYTES as f64 {
         let what = format!("the file has {} bytes", picture.size());
         return Err(Error::TooLarge { what, limit: MAX_FILE_BYTES as u64, unit: "bytes" }.into());

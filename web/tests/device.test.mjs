@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after } from 'node:test';
 import {
-  ROOT, aware, fixture, judge, noProgram, open, reached, sample, temporary, test, visit, withoutRelaxedSimd,
+  ROOT, awareBy, fixture, judge, noProgram, open, reached, sample, temporary, test, visit, withoutRelaxedSimd,
 } from './site.mjs';
 
 const site = await open(after);
@@ -18,7 +18,7 @@ const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 /** Serves golden vectors after `spoil`, and a manifest that vouches for them. */
 const withGolden = (spoil) => async (page, context) => {
-  const folder = new URL('models/first/', site.url);
+  const folder = new URL('models/first-int8/', site.url);
   const golden = await (await fetch(new URL('golden.json', folder))).json();
   const body = Buffer.from(spoil(golden) ?? JSON.stringify(golden));
   const manifest = await (await fetch(new URL('manifest.json', folder))).json();
@@ -76,7 +76,7 @@ test('a network in integers gives the bits of the program, with relaxed SIMD and
     const { page } = await visit(t, site, {
       before: async (page, context) => {
         await before(page);
-        await context.route('**/models/first/*', (route) =>
+        await context.route('**/models/first-int8/*', (route) =>
           route.fulfill({ path: path.join(bundle, path.basename(new URL(route.request().url()).pathname)) }));
       },
     });
@@ -173,27 +173,29 @@ test('a manifest that points out of its folder is refused, and nothing is asked 
   }
 });
 
-test('the packed example gives the verdict of the program', { skip: noProgram }, async (t) => {
-  const example = { ...site, url: new URL('models/first/example_page.html', site.url).href };
-  const { page, violations } = await visit(t, example);
-  const status = page.locator('#status');
-  await page.waitForSelector('#picture:enabled');
-  assert.match(await status.textContent(), /^Ready/);
-  for (const picture of [sample('fake-1.png'), fixture('photo.jpg')]) {
-    const [native] = await aware(picture);
-    await page.setInputFiles('#picture', picture);
-    await page.waitForFunction((text) => document.getElementById('status').textContent === text,
-      `${native.label}, P(fake) ${native.probability}`);
-  }
-  const report = JSON.parse(await page.textContent('#report'));
-  assert.equal(report.stages[0].backend, 'cpu');
-  await page.setInputFiles('#picture', fixture('make.py'));
-  await page.waitForFunction(() => document.getElementById('status').textContent.startsWith('unsupported: '));
-  assert.deepEqual(violations, []);
-});
+for (const bundle of ['models/first', 'models/first-int8']) {
+  test(`the example packed in ${bundle} gives the verdict of the program`, { skip: noProgram }, async (t) => {
+    const example = { ...site, url: new URL(`${bundle}/example_page.html`, site.url).href };
+    const { page, violations } = await visit(t, example);
+    const status = page.locator('#status');
+    await page.waitForSelector('#picture:enabled');
+    assert.match(await status.textContent(), /^Ready/);
+    for (const picture of [sample('fake-1.png'), fixture('photo.jpg')]) {
+      const [native] = await awareBy(bundle, picture);
+      await page.setInputFiles('#picture', picture);
+      await page.waitForFunction((text) => document.getElementById('status').textContent === text,
+        `${native.label}, P(fake) ${native.probability}`);
+    }
+    const report = JSON.parse(await page.textContent('#report'));
+    assert.equal(report.stages[0].backend, 'cpu');
+    await page.setInputFiles('#picture', fixture('make.py'));
+    await page.waitForFunction(() => document.getElementById('status').textContent.startsWith('unsupported: '));
+    assert.deepEqual(violations, []);
+  });
+}
 
 test('the packed example judges nothing on a device that computes wrong', async (t) => {
-  const example = { ...site, url: new URL('models/first/example_page.html', site.url).href };
+  const example = { ...site, url: new URL('models/first-int8/example_page.html', site.url).href };
   const { page } = await visit(t, example, { before: withGolden(otherLogit) });
   await page.waitForFunction(() => document.getElementById('status').textContent.includes('computes wrong'));
   assert.ok(await page.isDisabled('#picture'));

@@ -34,10 +34,14 @@ test('a whole visit asks only for files of the site, and for none while it judge
   assert.deepEqual(violations, []);
 });
 
-test('nothing of wonnx is fetched before somebody asks', async (t) => {
+test('nothing of wonnx, nor the network in floats, is fetched before somebody asks', async (t) => {
   const { page, requests } = await visit(t, site);
   await judge(page, fixture('photo.jpg'));
-  assert.deepEqual(requests.map((request) => request.url()).filter((url) => url.includes('wonnx')), []);
+  const forWonnx = () => requests.map((request) => request.url()).filter((url) => /wonnx|models\/first\//.test(url));
+  assert.deepEqual(forWonnx(), []);
+  await page.click('#second');
+  await page.waitForSelector('#second-opinion:is([data-state="done"], [data-state="error"])');
+  assert.ok(forWonnx().some((url) => url.endsWith('models/first/stage1.onnx')), forWonnx().join('\n'));
 });
 
 test('with the network switched off, pictures are judged as before', async (t) => {

@@ -1,8 +1,9 @@
-// wonnx on WebGPU says the same as the engine, or says why it says nothing; the verdict stays in any case.
+// wonnx on WebGPU computes the network in floats as the engine does, or says why it says nothing; the verdict, by the network
+// in integers, stays in any case.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import { SAMPLES, WEBGPU_FLAGS, fixture, judge, open, outcome, sample, test, visit } from './site.mjs';
+import { SAMPLES, WEBGPU_FLAGS, fixture, judge, logitsBy, noProgram, open, outcome, sample, test, visit } from './site.mjs';
 
 const withWebgpu = await open(after, WEBGPU_FLAGS);
 const withoutWebgpu = await open(after);
@@ -18,6 +19,7 @@ async function ask(page) {
       code: element('second-error').hidden ? null : element('second-error').dataset.code,
       numbers: !element('second-numbers').hidden,
       logit: Number(element('second-logit').textContent),
+      cpu: Number(element('second-cpu').textContent),
       difference: Number(element('second-difference').textContent),
       adapter: element('second-adapter').textContent,
     };
@@ -31,17 +33,23 @@ function assertRefused(opinion, code) {
   if (code) assert.equal(opinion.code, code);
 }
 
-test('wonnx gives the same logit', async (t) => {
+test('wonnx gives the logit of the network in floats, as the program does', { skip: noProgram }, async (t) => {
   const { page, violations } = await visit(t, withWebgpu);
-  for (const picture of [sample(SAMPLES[0].file), fixture('alpha.png')]) {
-    await judge(page, picture);
+  const pictures = [sample(SAMPLES[0].file), fixture('alpha.png'), fixture('photo.jpg')];
+  const native = await logitsBy('models/first', ...pictures);
+  for (const [i, picture] of pictures.entries()) {
+    const verdict = await judge(page, picture);
     const opinion = await ask(page);
     assert.equal(opinion.state, 'done', await page.textContent('#second-opinion'));
-    const cpu = Number(await page.textContent('#number-logit'));
-    assert.ok(Math.abs(opinion.logit - cpu) < 1e-4, `${opinion.logit} and ${cpu}`);
-    assert.equal(opinion.difference, Math.fround(opinion.logit) - Math.fround(cpu));
+    assert.equal(Math.fround(opinion.cpu), Math.fround(native[i]), picture);
+    assert.ok(Math.abs(opinion.logit - native[i]) < 1e-4, `${opinion.logit} and ${native[i]}`);
+    assert.equal(opinion.difference, Math.fround(opinion.logit) - Math.fround(opinion.cpu));
     assert.match(opinion.adapter, /swiftshader/i);
+    // Another network judged: the one in integers.
+    assert.notEqual(Number(await page.textContent('#number-logit')), opinion.cpu);
+    assert.deepEqual(await outcome(page), verdict);
   }
+  assert.match(await page.textContent('#second-model'), /^AWARE first \d/);
   assert.deepEqual(violations, []);
 });
 
@@ -103,7 +111,7 @@ for (const [fault, line] of Object.entries(FAULTS)) {
   });
 }
 
-test('a network that changed meanwhile is not compared', async (t) => {
+test('a network in floats that is not the one of its manifest is not asked', async (t) => {
   const { page, context } = await visit(t, withWebgpu);
   const verdict = await judge(page, fixture('photo.jpg'));
   await context.route('**/*.onnx', (route) => route.fulfill({ status: 200, body: 'other' }));

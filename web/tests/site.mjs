@@ -121,10 +121,29 @@ export async function outcome(page) {
 }
 
 /** What `aware detect --json` says of each of `files`, in the same words as `outcome`. */
-export async function aware(...files) {
+export const aware = (...files) => awareBy(null, ...files);
+
+/** The same by the bundle in `folder`, the program's own choice if that is null. */
+export async function awareBy(folder, ...files) {
+  return (await detected(folder, files)).map(({ line, report, error }) => {
+    if (error) return { code: error.code };
+    // The digits as they stand there, before JSON.parse has read them.
+    const [, probability] = line.match(/"verdict":\{[^}]*"probability_fake":([^,}]+)/);
+    return { label: report.verdict.label, probability };
+  });
+}
+
+/** The logits that the bundle in `folder` gives for `files`, by the program. */
+export async function logitsBy(folder, ...files) {
+  return (await detected(folder, files)).map(({ report }) => report.stages[0].logit);
+}
+
+/** Each line of `aware detect --json`, and what it says. */
+async function detected(folder, files) {
+  const options = folder ? ['--bundle', folder] : [];
   const stdout = await new Promise((resolve, reject) => {
     // From the root, where the program finds the bundle. It ends with 3 if a file was not judged.
-    execFile(process.env.AWARE_BIN, ['detect', '--json', ...files], { cwd: ROOT }, (error, stdout) => {
+    execFile(process.env.AWARE_BIN, ['detect', '--json', ...options, ...files], { cwd: ROOT }, (error, stdout) => {
       if (error && error.code !== 3) reject(error);
       else resolve(stdout);
     });
@@ -132,13 +151,7 @@ export async function aware(...files) {
   return stdout
     .trim()
     .split('\n')
-    .map((line) => {
-      const { report, error } = JSON.parse(line);
-      if (error) return { code: error.code };
-      // The digits as they stand there, before JSON.parse has read them.
-      const [, probability] = line.match(/"verdict":\{[^}]*"probability_fake":([^,}]+)/);
-      return { label: report.verdict.label, probability };
-    });
+    .map((line) => ({ line, ...JSON.parse(line) }));
 }
 
 /** Writes `contents` (name -> bytes) to files that end with the test; gives their paths. */

@@ -9,6 +9,7 @@ use engine::{Crop, Frame, Preprocess, Tensor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
+use trainer::checkpoint::Checkpoint;
 use trainer::device::{DeviceKind, explain};
 use trainer::export::{ActivationBits, quantise};
 use trainer::files::{read_limited, write_whole};
@@ -146,6 +147,10 @@ pub fn run_optimize(args: &OptimizeArgs) -> Result<ExitCode> {
         "--page-bench is of one network; name it with --model"
     );
     let page = args.page_bench.as_deref().map(PageFigures::read).transpose()?;
+    if let (Some(page), &[target]) = (&page, &targets[..]) {
+        // Before the work, not behind it.
+        page.check(&Checkpoint::read(config.teacher(target))?.progress.config)?;
+    }
     let device = args.device.open()?;
     let mut results = Vec::new();
     for target in targets {

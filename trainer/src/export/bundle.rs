@@ -162,6 +162,16 @@ impl Content {
                 "pictures": details.pictures,
             });
             training.insert("optimization".into(), summary);
+            // Who reads the bundle's figures reads those of the network that is in it.
+            let figures = [
+                ("test", serde_json::json!(details.test)),
+                ("test_sure", serde_json::json!(details.test_sure)),
+            ];
+            for (key, value) in figures {
+                if let Some(floats) = training.insert(key.into(), value) {
+                    training.insert(format!("{key}_in_floats"), floats);
+                }
+            }
         }
         Ok(())
     }

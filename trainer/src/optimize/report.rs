@@ -6,13 +6,15 @@ use super::files::StudentFiles;
 use super::learn::StudentEpoch;
 use super::measure::{AucLoss, Speed};
 use super::run::probabilities;
+use crate::config::RunConfig;
 use crate::export::WeightBits;
 use crate::files::read_limited;
 use crate::judgement::Judgement;
-use crate::metrics::{Scored, expected_calibration_error};
+use crate::metrics::{Metrics, Scored, expected_calibration_error};
 use crate::quantisation::Parity;
 use crate::temperature::fit_temperature;
-use anyhow::{Context, Result};
+use crate::train::SureAnswers;
+use anyhow::{Context, Result, ensure};
 use engine::Thresholds;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -81,6 +83,8 @@ pub(super) fn of_bits(bits: &BTreeMap<String, WeightBits>, wanted: WeightBits) -
 /// Times of the network in a page, from `cargo xtask bench page --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PageFigures {
+    /// What was timed: network and size of the picture.
+    pub title: String,
     /// Our fastest column of integers.
     pub column: String,
     /// Its median.
@@ -107,6 +111,7 @@ impl PageFigures {
         }
         #[derive(Deserialize)]
         struct Bench {
+            title: String,
             columns: Vec<Column>,
         }
         let of = || format!("{} is no result of `cargo xtask bench page --json`", path.display());
@@ -120,7 +125,24 @@ impl PageFigures {
         let (_, peer_ms) = timed(&|column| column.name == "onnxruntime-web float").with_context(of)?;
         let ours = timed(&|column| column.name.starts_with("engine") && column.model == "int8");
         let (column, optimized_ms) = ours.with_context(of)?;
-        Ok(PageFigures { column, optimized_ms, peer_ms, speedup: peer_ms / optimized_ms })
+        Ok(PageFigures { title: bench.title, column, optimized_ms, peer_ms, speedup: peer_ms / optimized_ms })
+    }
+
+    /// Checks that the network of `run` was timed, with pictures of its size.
+    ///
+    /// # Errors
+    /// Naming both.
+    pub fn check(&self, run: &RunConfig) -> Result<()> {
+        let wanted = format!("{} at {} px", run.network, run.image_size);
+        ensure!(
+            self.title == wanted,
+            "the times in a page are of {:?}, and not of {wanted:?}; run `cargo xtask bench page --network {} \
+             --image-size {} --json FILE`",
+            self.title,
+            run.network,
+            run.image_size
+        );
+        Ok(())
     }
 }
 
@@ -153,6 +175,10 @@ pub struct Details {
     pub auc_after_training_only: AucLoss,
     /// The same of the student's file with activations of eight bits.
     pub auc_with_eight_bit_activations: AucLoss,
+    /// The student on the test split, per data set, and "all".
+    pub test: BTreeMap<String, Metrics>,
+    /// Share of its test answers that are sure, and share of those that are right.
+    pub test_sure: SureAnswers,
     /// Divisor of the student's logits, fitted on the validation split.
     pub temperature: f64,
     /// P(fake) at which its answers count as sure, fitted there.
@@ -277,7 +303,10 @@ impl OptimizationResult {
             how: how.into(),
         };
         let speed_how = match (&self.page, &self.details) {
-            (Some(page), _) => format!("{} beside onnxruntime-web FP32 in one page", page.column),
+            (Some(page), _) => format!(
+                "{} {:.2} ms beside onnxruntime-web FP32 {:.2} ms in one page, {}",
+                page.column, page.optimized_ms, page.peer_ms, page.title
+            ),
             (None, Some(details)) => details.speed.as_ref().map_or(String::new(), |speed| {
                 format!("our integers ({}) beside our floats, natively", speed.level)
             }),
@@ -527,7 +556,7 @@ mod tests {
     #[test]
     fn times_in_a_page_come_from_one_run() -> Result<()> {
         let path = std::env::temp_dir().join(format!("aware-page-{}.json", std::process::id()));
-        let json = r#"{"columns": [
+        let json = r#"{"title": "genconvit at 64 px", "columns": [
             {"name": "engine float", "model": "float", "median_ms": 30.0},
             {"name": "engine relaxed dot", "model": "int8", "median_ms": 6.0},
             {"name": "engine simd128", "model": "int8", "median_ms": 11.0},
@@ -535,6 +564,16 @@ mod tests {
         std::fs::write(&path, json)?;
         let page = PageFigures::read(&path)?;
         assert_eq!((page.column.as_str(), page.speedup), ("engine relaxed dot", 5.5));
+        let run = |image_size| RunConfig { network: "genconvit".into(), image_size, ..RunConfig::default() };
+        page.check(&run(64))?;
+        let error = page.check(&run(128)).unwrap_err().to_string();
+        assert!(error.contains("genconvit at 128 px"), "{error}");
+        let gates = result("genconvit", 78.0, 0.5, 2.9).with_page(page).gates();
+        let speed = gates.iter().find(|gate| gate.name == "speed-up > 3");
+        assert!(
+            speed.is_some_and(|gate| gate.value == Some(5.5) && gate.how.contains("33.00 ms")),
+            "{gates:?}"
+        );
         std::fs::write(&path, "{}")?;
         assert!(PageFigures::read(&path).is_err());
         std::fs::remove_file(&path)?;

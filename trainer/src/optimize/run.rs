@@ -15,7 +15,7 @@ use crate::quantisation::{
     Observer, Parity, Strategy, Student, StudentConfig, check_parity, choose_strategy, reestimate,
 };
 use crate::temperature::{fit_temperature, fit_thresholds};
-use crate::train::logits;
+use crate::train::{SureAnswers, logits, per_set};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use engine::Session;
@@ -195,6 +195,7 @@ impl End<'_> {
             student: report::judged_calibration(&val, &test, Some(temperature)),
         };
         let times = || speed(&original.onnx, &onnx, benchmark);
+        let answers = probabilities(&test, temperature);
         Ok(Details {
             network: school.config.network.clone(),
             datasets: school.config.datasets.clone(),
@@ -209,6 +210,8 @@ impl End<'_> {
             auc: lost(&test)?,
             auc_after_training_only: lost(&judged(baseline, &school.test)?)?,
             auc_with_eight_bit_activations: lost(&judged(&eight, &school.test)?)?,
+            test: per_set(school.test.samples(), &answers, config.seed),
+            test_sure: SureAnswers::of(&answers, thresholds),
             temperature,
             thresholds,
             calibration,

@@ -15,6 +15,7 @@ pub mod program;
 pub mod session;
 pub mod shader;
 mod slots;
+mod stopwatch;
 pub mod trust;
 mod words;
 

@@ -5,6 +5,7 @@ use super::error::GpuError;
 use super::program::{Memory, Program, workgroups};
 use super::shader::{Products, Shader};
 use super::slots::Slots;
+use super::stopwatch::Stopwatch;
 use crate::runtime::error::ModelError;
 use crate::runtime::onnx;
 use crate::tensor::Tensor;
@@ -15,7 +16,7 @@ use std::rc::Rc;
 use wgpu30::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor,
     BindGroupLayoutEntry, BindingResource, BindingType, Buffer, BufferBindingType, BufferDescriptor,
-    BufferUsages, CommandEncoderDescriptor, ComputePassDescriptor, ComputePipeline,
+    BufferUsages, CommandEncoderDescriptor, ComputePass, ComputePassDescriptor, ComputePipeline,
     ComputePipelineDescriptor, MapMode, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource,
     ShaderStages,
 };
@@ -40,6 +41,14 @@ struct Dispatch {
     pipeline: ComputePipeline,
     bindings: BindGroup,
     workgroups: [u32; 2],
+}
+
+impl Dispatch {
+    fn encode(&self, pass: &mut ComputePass) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        pass.dispatch_workgroups(self.workgroups[0], self.workgroups[1], 1);
+    }
 }
 
 impl GpuSession {
@@ -146,11 +155,7 @@ impl GpuSession {
         let mut encoder = self.gpu.device().create_command_encoder(&CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-            for dispatch in &self.dispatches {
-                pass.set_pipeline(&dispatch.pipeline);
-                pass.set_bind_group(0, &dispatch.bindings, &[]);
-                pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
-            }
+            self.dispatches.iter().for_each(|dispatch| dispatch.encode(&mut pass));
         }
         for ((buffer, at), output) in self.outputs.iter().zip(&self.program.outputs) {
             let bytes = 4 * output.shape.iter().product::<usize>() as u64;
@@ -160,6 +165,27 @@ impl GpuSession {
         let results = self.read().await;
         self.gpu.check().await?;
         results
+    }
+
+    /// Milliseconds of the device's own clock that each launch takes, in a run of them all with `inputs`; nothing where the
+    /// device shows no clock.
+    ///
+    /// # Errors
+    /// Those of [`GpuSession::run_all`].
+    pub async fn profile(&self, inputs: &[&Tensor]) -> Result<Option<Vec<f64>>, GpuError> {
+        let Some(stopwatch) = Stopwatch::new(&self.gpu, self.dispatches.len()) else { return Ok(None) };
+        self.send(inputs)?;
+        let mut encoder = self.gpu.device().create_command_encoder(&CommandEncoderDescriptor::default());
+        for (index, dispatch) in self.dispatches.iter().enumerate() {
+            let timestamp_writes = Some(stopwatch.around(index));
+            let descriptor = ComputePassDescriptor { label: None, timestamp_writes };
+            dispatch.encode(&mut encoder.begin_compute_pass(&descriptor));
+        }
+        stopwatch.stop(&mut encoder);
+        self.gpu.queue().submit([encoder.finish()]);
+        let times = stopwatch.read(&self.gpu).await;
+        self.gpu.check().await?;
+        times.map(Some)
     }
 
     /// Sends what becomes of the inputs.
@@ -181,31 +207,35 @@ impl GpuSession {
 
     /// What the last submission left in `staging`.
     async fn read(&self) -> Result<Vec<Tensor>, GpuError> {
-        let fault = |detail: String| GpuError::Fault { detail };
-        let (sender, receiver) = oneshot::channel();
-        self.staging.map_async(MapMode::Read, .., move |mapped| {
-            // Nobody may be waiting any more.
-            let _ = sender.send(mapped);
-        });
-        #[cfg(not(target_arch = "wasm32"))]
-        self.gpu
-            .device()
-            .poll(wgpu30::PollType::wait_indefinitely())
-            .map_err(|error| fault(error.to_string()))?;
-        let mapped = receiver.await.map_err(|_| fault("the result was not given back".into()))?;
-        mapped.map_err(|error| fault(error.to_string()))?;
-        let view = self.staging.get_mapped_range(..).map_err(|error| fault(error.to_string()))?;
-        let mut values =
-            view.chunks_exact(4).map(|bytes| f32::from_le_bytes(std::array::from_fn(|i| bytes[i])));
+        let bytes = read_back(&self.gpu, &self.staging).await?;
+        let mut values = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
         let tensor = |shape: &Vec<usize>| {
             let count = shape.iter().product();
             Tensor::from_vec(shape.clone(), values.by_ref().take(count).collect())
         };
-        let tensors = self.program.outputs.iter().map(|output| &output.shape).map(tensor).collect();
-        drop(view);
-        self.staging.unmap();
-        Ok(tensors)
+        Ok(self.program.outputs.iter().map(|output| &output.shape).map(tensor).collect())
     }
+}
+
+/// The bytes of `staging` once all submissions before are done.
+pub(super) async fn read_back(gpu: &Gpu, staging: &Buffer) -> Result<Vec<u8>, GpuError> {
+    let fault = |detail: String| GpuError::Fault { detail };
+    let (sender, receiver) = oneshot::channel();
+    staging.map_async(MapMode::Read, .., move |mapped| {
+        // Nobody may be waiting any more.
+        let _ = sender.send(mapped);
+    });
+    #[cfg(not(target_arch = "wasm32"))]
+    gpu.device().poll(wgpu30::PollType::wait_indefinitely()).map_err(|error| fault(error.to_string()))?;
+    #[cfg(target_arch = "wasm32")]
+    let _ = gpu;
+    let mapped = receiver.await.map_err(|_| fault("the result was not given back".into()))?;
+    mapped.map_err(|error| fault(error.to_string()))?;
+    let view = staging.get_mapped_range(..).map_err(|error| fault(error.to_string()))?;
+    let bytes = view.to_vec();
+    drop(view);
+    staging.unmap();
+    Ok(bytes)
 }
 
 /// Whether the device takes as much.
