@@ -52,15 +52,9 @@ async fn opinion(request: &SecondRequest) -> Result<SecondOpinion, Failure> {
         logit,
         cpu_logit,
         probability_fake: probability_fake(logit, stage.temperature),
-<<<<<<< HEAD
-        sha256: FileEntry::of("", onnx).sha256,
+        model: format!("{} {}", manifest.name, manifest.version),
         adapter: describe_adapter(gpu.adapter()),
         is_fallback: gpu.adapter().is_software,
-=======
-        model: format!("{} {}", manifest.name, manifest.version),
-        adapter: describe_adapter(session.adapter()),
-        is_fallback: session.adapter().is_fallback,
->>>>>>> experts
         load_ms,
         latency_ms,
     })
