@@ -2,7 +2,7 @@
 
 use super::error::GpuError;
 use super::layers::{Call, launch};
-use super::program::{Builder, Launch, Memory, refused};
+use super::program::{Builder, CHANNELS, Launch, Memory, PIXEL, refused};
 use super::shader::Shader;
 use super::words::Words;
 use crate::runtime::constant::Kind;
@@ -126,8 +126,17 @@ pub fn launches(
             )?]);
         }
         Kernel::Quantise(quantise) => {
-            let threads = elements.div_ceil(TILE);
-            let params = no_constants().uints([threads, elements, quantise.channels, quantise.pixels]);
+            let is_widened = builder.writes_widened(step);
+            // Planes in turn, or channels that lie together already.
+            let (channels, pixels, strides) = match quantise.channels {
+                1 if is_widened => (CHANNELS, elements / CHANNELS, [1, CHANNELS]),
+                1 => (1, elements, [0, 1]),
+                channels => (channels, quantise.pixels, [quantise.pixels, 1]),
+            };
+            let width = if is_widened { PIXEL } else { channels };
+            let bytes = elements / channels * width;
+            let threads = bytes.div_ceil(TILE);
+            let params = no_constants().uints([threads, bytes, channels, width, pixels]).uints(strides);
             let params = params.floats([quantise.parameters.scale]).rounding(&quantise.parameters);
             (Shader::Quantise, params, no_constants(), threads)
         }

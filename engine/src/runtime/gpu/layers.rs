@@ -1,6 +1,6 @@
 //! Steps in integers -> launches.
 
-use super::program::{Builder, Launch, Memory, refused};
+use super::program::{Builder, CHANNELS, Launch, Memory, refused};
 use super::shader::{Products, Shader};
 use super::words::Words;
 use super::{error::GpuError, floats, moves};
@@ -80,7 +80,7 @@ pub fn launch(
 
 fn dense(builder: &mut Builder, step: &Step, conv: &int8::Conv, x: Memory) -> Result<Call, GpuError> {
     let parts = conv.parts();
-    let is_wide = parts.channels == 3 && builder.widen(x, parts.x.zero_point as u8);
+    let is_wide = parts.channels == CHANNELS && builder.widen(x, parts.x.zero_point as u8);
     if !parts.channels.is_multiple_of(QUAD) && !is_wide {
         return Err(refused(&step.name, format!("{} channels are no whole words", parts.channels)));
     }

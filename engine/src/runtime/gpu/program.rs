@@ -11,8 +11,10 @@ use crate::runtime::cpu::int8::{Level, Quantise};
 use crate::runtime::graph::Graph;
 use crate::runtime::plan::{Kernel, Place, Plan, Source, Step};
 
-/// Bytes of a pixel of three channels, the fourth one of which is worth nothing.
-const PIXEL: usize = 4;
+/// Channels of a picture.
+pub const CHANNELS: usize = 3;
+/// Bytes of a pixel of a picture, the fourth one of which is worth nothing.
+pub const PIXEL: usize = 4;
 
 /// Where an operand lies on the GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +52,12 @@ impl Upload {
         quantise.run(values, &mut bytes[..values.len()]);
         if let Some(fourth) = self.widened {
             // From the end, so that no pixel is overwritten before it is moved.
-            let pixels = values.len() / 3;
+            let pixels = values.len() / CHANNELS;
             bytes.resize(pixels * PIXEL, fourth);
             for pixel in (0..pixels).rev() {
-                bytes.copy_within(3 * pixel..3 * pixel + 3, PIXEL * pixel);
-                bytes[PIXEL * pixel + 3] = fourth;
+                let first = CHANNELS * pixel;
+                bytes.copy_within(first..first + CHANNELS, PIXEL * pixel);
+                bytes[PIXEL * pixel + CHANNELS] = fourth;
             }
         }
     }
@@ -119,12 +122,17 @@ impl Program {
     pub fn new(graph: &Graph, products: Products) -> Result<Self, GpuError> {
         // Plainly packed weights can be read one by one.
         let plan = Plan::at(graph, Level::Scalar)?;
-        let mut builder = Builder { plan: &plan, products, program: Program::default(), current: Vec::new() };
+        let mut builder = Builder {
+            plan: &plan,
+            products,
+            program: Program::default(),
+            current: (0..plan.buffers.len()).map(Memory::Planned).collect(),
+            widened: vec![false; plan.buffers.len()],
+        };
         builder.program.buffers = vec![0; plan.buffers.len()];
         builder.program.inputs = plan.inputs.iter().map(|end| end.shape.clone()).collect();
-        builder.current = (0..plan.buffers.len()).map(Memory::Planned).collect();
-        for step in &plan.steps {
-            builder.add(step)?;
+        for (index, step) in plan.steps.iter().enumerate() {
+            builder.add(index, step)?;
         }
         for end in &plan.outputs {
             let memory = builder.memory(&end.name, end.place)?;
@@ -146,10 +154,12 @@ pub struct Builder<'a> {
     pub program: Program,
     /// Where the content of each buffer of the plan lies now.
     current: Vec<Memory>,
+    /// Buffers of the plan whose pixels have a fourth byte now.
+    widened: Vec<bool>,
 }
 
 impl Builder<'_> {
-    fn add(&mut self, step: &Step) -> Result<(), GpuError> {
+    fn add(&mut self, index: usize, step: &Step) -> Result<(), GpuError> {
         if let (Kernel::Quantise(quantise), Source::Buffer(place)) = (&step.kernel, step.inputs[0])
             && place.buffer < self.plan.inputs.len()
         {
@@ -161,11 +171,26 @@ impl Builder<'_> {
         }
         let operands = step.inputs.iter().map(|&source| self.memory(&step.name, source));
         let operands = operands.collect::<Result<Vec<_>, _>>()?;
+        let output = step.output.buffer;
+        let is_widened = matches!(step.kernel, Kernel::Quantise(_)) && self.is_picture(index);
+        self.widened[output] = is_widened;
         let launches = layers::launches(self, step, &operands)?;
-        self.program.buffers[step.output.buffer] = self.plan.buffers[step.output.buffer] * 4;
-        self.current[step.output.buffer] = Memory::Planned(step.output.buffer);
+        let widened = if is_widened { step.output.elements / CHANNELS * PIXEL } else { 0 };
+        let bytes = (self.plan.buffers[output] * 4).max(widened);
+        self.program.buffers[output] = self.program.buffers[output].max(bytes);
+        self.current[output] = Memory::Planned(output);
         self.program.launches.extend(launches);
         Ok(())
+    }
+
+    /// Whether the step that reads the result of step `index` next is a dense layer of three channels.
+    fn is_picture(&self, index: usize) -> bool {
+        let output = self.plan.steps[index].output.buffer;
+        let reads = |step: &&Step| {
+            step.inputs.iter().any(|input| matches!(input, Source::Buffer(place) if place.buffer == output))
+        };
+        let reader = self.plan.steps[index + 1..].iter().find(reads);
+        matches!(reader.map(|step| &step.kernel), Some(Kernel::ConvInt8(conv)) if conv.parts().channels == CHANNELS)
     }
 
     /// Where the operand `source` of step `name` lies.
@@ -192,9 +217,11 @@ impl Builder<'_> {
 
     /// Gives each pixel of three bytes in `x` a fourth one, `padding`, if it is what an input became.
     pub fn widen(&mut self, x: Memory, padding: u8) -> bool {
-        let Memory::Upload(index) = x else { return false };
+        let Memory::Upload(index) = x else { return self.is_widened(x) };
         let upload = &mut self.program.uploads[index];
-        let Some(quantise) = upload.quantise.filter(|quantise| quantise.channels == 3) else { return false };
+        let Some(quantise) = upload.quantise.filter(|quantise| quantise.channels == CHANNELS) else {
+            return false;
+        };
         if upload.widened.is_none() {
             upload.widened = Some(padding);
             upload.bytes = quantise.pixels * PIXEL;
@@ -202,9 +229,18 @@ impl Builder<'_> {
         true
     }
 
+    /// Pixels in the buffer that `step` writes have a fourth byte.
+    pub fn writes_widened(&self, step: &Step) -> bool {
+        self.widened[step.output.buffer]
+    }
+
     /// Pixels of `x` have a fourth byte.
     pub fn is_widened(&self, x: Memory) -> bool {
-        matches!(x, Memory::Upload(index) if self.program.uploads[index].widened.is_some())
+        match x {
+            Memory::Upload(index) => self.program.uploads[index].widened.is_some(),
+            Memory::Planned(buffer) => self.widened[buffer],
+            Memory::Constant(_) => false,
+        }
     }
 }
 

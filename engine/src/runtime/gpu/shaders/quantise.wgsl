@@ -1,4 +1,4 @@
-// Floats to bytes, twin of cpu/int8/quantise.rs; a map may change from [C, H, W] to [H, W, C]. A thread makes a word.
+// Floats to bytes, twin of cpu/int8/quantise.rs; a map may change from [C, H, W] to [H, W, C] on the way. A thread makes a word.
 //
 // A device may divide less exactly than the CPU: only floats that the device made itself come here.
 
@@ -7,23 +7,28 @@ struct Params {
     // Bytes of the result.
     count: u32,
     channels: u32,
+    // Bytes of a pixel of the result: pictures have a fourth one, which is worth nothing.
+    width: u32,
+    // Pixels of an image, and floats between two channels and between two pixels.
     pixels: u32,
+    channel_stride: u32,
+    pixel_stride: u32,
     scale: f32,
     @align(16) rounding: Rounding,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-// [N, channels, pixels]
+// [N, channels, pixels] or [N, pixels, channels]
 @group(0) @binding(2) var<storage, read> x: array<f32>;
-// [N, pixels, channels] bytes
+// [N, pixels, width] bytes
 @group(0) @binding(4) var<storage, read_write> out: array<u32>;
 
 fn value(byte: u32) -> f32 {
     let place = min(byte, p.count - 1u);
-    let channel = place % p.channels;
-    let pixel = place / p.channels % p.pixels;
-    let image = place / p.channels / p.pixels;
-    return x[(image * p.channels + channel) * p.pixels + pixel];
+    let channel = min(place % p.width, p.channels - 1u);
+    let pixel = place / p.width % p.pixels;
+    let image = place / p.width / p.pixels;
+    return x[image * p.channels * p.pixels + channel * p.channel_stride + pixel * p.pixel_stride];
 }
 
 @compute @workgroup_size(64)
