@@ -4,8 +4,8 @@
 //! from (a folder, a web server, a cache) is the caller's business.
 
 pub use crate::manifest::{
-    MANIFEST_NAME, MAX_FILE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, Manifest, NetworkFormat, OtherFile,
-    Precision, SCHEMA_VERSION, Stage,
+    Loading, MANIFEST_NAME, MAX_FILE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, Manifest, NetworkFormat,
+    OtherFile, Precision, Role, SCHEMA_VERSION, Stage,
 };
 
 use crate::error::Error;
@@ -79,6 +79,19 @@ impl Bundle {
         mut content_of: impl FnMut(&FileEntry) -> Result<Vec<u8>, Error>,
     ) -> Result<Self, Error> {
         let contents = verified(manifest.loaded_files(), &mut content_of)?;
+        Ok(Bundle { manifest, contents })
+    }
+
+    /// As [`Bundle::of_loaded_files`], but without the stages that are loaded lazily; [`crate::Detector::take`] takes
+    /// them when they arrive.
+    ///
+    /// # Errors
+    /// Those of [`Bundle::new`].
+    pub fn of_eager_files(
+        manifest: Manifest,
+        mut content_of: impl FnMut(&FileEntry) -> Result<Vec<u8>, Error>,
+    ) -> Result<Self, Error> {
+        let contents = verified(manifest.eager_files(), &mut content_of)?;
         Ok(Bundle { manifest, contents })
     }
 

@@ -62,6 +62,20 @@ pub enum Error {
         /// The node or tensor, and why.
         source: ModelError,
     },
+    /// The picture cannot show a face: there is no score.
+    #[error("not applicable: {reason}; choose a photograph of a face")]
+    NotApplicable {
+        /// What the picture is instead.
+        reason: &'static str,
+    },
+    /// A stage gave something that the cascade cannot use, or something it did not ask for.
+    #[error("stage {stage} gave what the cascade cannot use: {detail}")]
+    Stage {
+        /// Name of the stage.
+        stage: String,
+        /// What was expected and what came.
+        detail: String,
+    },
     /// A stage gave NaN or an infinity: there is no verdict.
     #[error("stage {stage} gave a result that is not a number; no verdict")]
     Numeric {
@@ -91,6 +105,10 @@ pub enum ErrorCode {
     ModelIntegrity,
     /// See [`Error::Model`].
     Model,
+    /// See [`Error::NotApplicable`].
+    NotApplicable,
+    /// See [`Error::Stage`].
+    Stage,
     /// See [`Error::Numeric`].
     Numeric,
 }
@@ -107,6 +125,8 @@ impl Error {
             Error::Golden { .. } => ErrorCode::Golden,
             Error::ModelIntegrity { .. } => ErrorCode::ModelIntegrity,
             Error::Model { .. } => ErrorCode::Model,
+            Error::NotApplicable { .. } => ErrorCode::NotApplicable,
+            Error::Stage { .. } => ErrorCode::Stage,
             Error::Numeric { .. } => ErrorCode::Numeric,
         }
     }

@@ -29,6 +29,7 @@ pub struct Frame {
     width: u32,
     height: u32,
     rgb: Vec<u8>,
+    is_first_of_many: bool,
 }
 
 impl Frame {
@@ -52,9 +53,14 @@ impl Frame {
             Format::Jpeg => decode_jpeg(bytes),
             Format::Png => {
                 let decoder = image::codecs::png::PngDecoder::with_limits(Cursor::new(bytes), limits());
-                decode(decoder, "PNG")
+                let is_animated = decoder.as_ref().is_ok_and(|decoder| decoder.is_apng().unwrap_or(false));
+                decode(decoder, "PNG").map(|frame| Frame { is_first_of_many: is_animated, ..frame })
             }
-            Format::WebP => decode(image::codecs::webp::WebPDecoder::new(Cursor::new(bytes)), "WebP"),
+            Format::WebP => {
+                let decoder = image::codecs::webp::WebPDecoder::new(Cursor::new(bytes));
+                let is_animated = decoder.as_ref().is_ok_and(|decoder| decoder.has_animation());
+                decode(decoder, "WebP").map(|frame| Frame { is_first_of_many: is_animated, ..frame })
+            }
         }
     }
 
@@ -65,7 +71,7 @@ impl Frame {
     pub fn from_rgb(width: u32, height: u32, rgb: Vec<u8>) -> Self {
         assert!(width > 0 && height > 0, "a frame of {width} x {height}");
         assert_eq!(rgb.len() as u64, u64::from(width) * u64::from(height) * 3, "RGB bytes of a frame");
-        Frame { width, height, rgb }
+        Frame { width, height, rgb, is_first_of_many: false }
     }
 
     /// Width in pixels, at least 1.
@@ -76,6 +82,11 @@ impl Frame {
     /// Height in pixels, at least 1.
     pub fn height(&self) -> u32 {
         self.height
+    }
+
+    /// Whether the file is an animation, of which this is the first picture.
+    pub fn is_first_of_many(&self) -> bool {
+        self.is_first_of_many
     }
 
     /// Packed RGB bytes, row by row.

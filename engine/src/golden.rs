@@ -5,6 +5,7 @@
 //! floats and in integers, so that nothing less would be right.
 
 use crate::bundle::sha256_hex;
+use crate::cascade::FILTER;
 use crate::crop::Crop;
 use crate::detector::Detector;
 use crate::error::Error;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// Name of the file that `aware bundle` writes.
 pub const GOLDEN_NAME: &str = "golden.json";
 /// Version of the schema: an unknown major is refused, a newer minor is read.
-pub const GOLDEN_SCHEMA_VERSION: &str = "1.0";
+pub const GOLDEN_SCHEMA_VERSION: &str = "1.1";
 /// Most vectors.
 pub const MAX_VECTORS: usize = 32;
 /// Largest file, in bytes.
@@ -53,12 +54,15 @@ pub struct GoldenVector {
     pub name: String,
     /// The picture.
     pub picture: Pattern,
-    /// Of the network input's floats, row-major, each in little-endian bytes.
+    /// Of the floats of the first stage's input, row-major, each in little-endian bytes.
     pub input_sha256: String,
     /// One for each stage, in the order of the manifest.
     pub stages: Vec<GoldenLogit>,
-    /// P(fake) after the temperature.
+    /// P(fake) of the first stage, after its temperature.
     pub probability_fake: f64,
+    /// How far the views move it, in log-odds; since schema 1.1, of bundles that look at views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<f64>,
 }
 
 /// A logit, for programs and for people.
@@ -86,15 +90,15 @@ pub struct GoldenReport {
 pub struct GoldenOutcome {
     /// Name of the vector.
     pub name: String,
-    /// Whether input, logit and P(fake) have the bits that they must.
+    /// Whether input, the logits of all loaded stages, P(fake) and uncertainty have the bits that they must.
     pub passed: bool,
-    /// What the logit must be.
+    /// What the first stage's logit must be.
     pub expected: f32,
     /// What it is; absent if there is none.
     pub logit: Option<f32>,
     /// The latter less the former.
     pub difference: Option<f64>,
-    /// Time in the network, in milliseconds.
+    /// Time in the first stage's network, in milliseconds.
     pub latency_ms: f64,
     /// The first thing that is wrong.
     pub problem: Option<String>,
@@ -172,20 +176,25 @@ impl GoldenVector {
     }
 
     fn record(detector: &mut Detector, picture: Pattern) -> Result<Self, Error> {
-        let input = input(&picture, detector.manifest())?;
-        let logit = detector.logit(&input)?;
-        let stage = &detector.manifest().stages[0];
+        let frame = picture.frame()?;
+        let examination = detector.examine(&frame, &Crop::centre_square(&frame))?;
+        let manifest = detector.manifest();
+        let mut stages = Vec::new();
+        for (stage, answer) in manifest.stages.iter().zip(&examination.stages) {
+            let Some((given, _)) = answer else {
+                return Err(refusal(format!("stage {:?} is not loaded", stage.name)));
+            };
+            let (name, logit) = (stage.name.clone(), given.logit);
+            stages.push(GoldenLogit { name, bits: format!("{:08x}", logit.to_bits()), logit });
+        }
         let kind = format!("{:?}", picture.kind).to_lowercase();
         Ok(GoldenVector {
             name: format!("{kind}-{}-{}x{}", picture.seed, picture.width, picture.height),
             picture,
-            input_sha256: sha256_of(&input),
-            stages: vec![GoldenLogit {
-                name: stage.name.clone(),
-                bits: format!("{:08x}", logit.to_bits()),
-                logit,
-            }],
-            probability_fake: probability_fake(logit, stage.temperature),
+            input_sha256: sha256_of(&input(&picture, manifest)?),
+            probability_fake: probability_fake(stages[0].logit, manifest.stages[0].temperature),
+            stages,
+            uncertainty: examination.uncertainty,
         })
     }
 
@@ -198,6 +207,9 @@ impl GoldenVector {
         let stages = || manifest.stages.iter().map(|stage| stage.name.as_str());
         if !self.stages.iter().map(|stage| stage.name.as_str()).eq(stages()) {
             return Err(format!("its stages are not the manifest's, {:?}", stages().collect::<Vec<_>>()));
+        }
+        if self.uncertainty.is_some_and(|value| !value.is_finite() || value < 0.0) {
+            return Err(format!("uncertainty is {:?}", self.uncertainty));
         }
         for stage in &self.stages {
             stage.value()?;
@@ -244,7 +256,30 @@ impl GoldenVector {
         if probability.to_bits() != self.probability_fake.to_bits() {
             return Err(format!("P(fake) is {probability:?}, expected {:?}", self.probability_fake));
         }
-        Ok(())
+        self.compare_others(detector)
+    }
+
+    /// Compares the stages behind the first one, as far as they are loaded, and the views.
+    fn compare_others(&self, detector: &mut Detector) -> Result<(), String> {
+        if self.stages.len() == 1 && self.uncertainty.is_none() {
+            return Ok(());
+        }
+        let frame = self.picture.frame().map_err(|error| error.to_string())?;
+        let examined = detector.examine(&frame, &Crop::centre_square(&frame));
+        let examination = examined.map_err(|error| error.to_string())?;
+        for (stage, answer) in self.stages.iter().zip(&examination.stages) {
+            let (Some((given, _)), expected) = (answer, stage.value()?) else { continue };
+            if given.logit.to_bits() != expected.to_bits() {
+                let (name, logit) = (&stage.name, given.logit);
+                return Err(format!("the logit of stage {name} is {logit:?}, expected {expected:?}"));
+            }
+        }
+        match (self.uncertainty, examination.uncertainty) {
+            (Some(expected), found) if found.map(f64::to_bits) != Some(expected.to_bits()) => {
+                Err(format!("the uncertainty is {found:?}, expected {expected:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -267,7 +302,8 @@ impl GoldenLogit {
 
 fn input(picture: &Pattern, manifest: &Manifest) -> Result<Tensor, Error> {
     let frame = picture.frame()?;
-    Ok(manifest.preprocess.tensor(&frame, &Crop::centre_square(&frame)))
+    let filter = &manifest.stages[FILTER];
+    Ok(manifest.preprocess_of(filter).tensor(&frame, &Crop::centre_square(&frame)))
 }
 
 fn sha256_of(input: &Tensor) -> String {

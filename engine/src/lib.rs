@@ -7,10 +7,12 @@
 //! 3. [`preprocess`]: crop -> normalised [`Tensor`] `[1, 3, S, S]`;
 //! 4. [`manifest`] and [`bundle`]: model files and how they are read, every byte checked against its sha256;
 //! 5. [`runtime`]: ONNX graph -> plan -> CPU kernels; knows nothing of faces;
-//! 6. [`detector`]: the cascade; today one stage;
-//! 7. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
-//! 8. [`report`]: the one result that page, command line and JSON share;
-//! 9. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with.
+//! 6. [`applicability`]: whether the crop can show a face at all;
+//! 7. [`cascade`]: which network runs next and who decides, over [`stability`], [`uncertainty`] and [`meta`];
+//! 8. [`detector`]: the cascade, driven on this processor;
+//! 9. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
+//! 10. [`report`]: the one result that page, command line and JSON share; [`statistics`] of many;
+//! 11. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with.
 //!
 //! The crate does no I/O and reads no clock, so the same bytes give the same verdict, bit for
 //! bit, natively and as WebAssembly.
@@ -22,16 +24,24 @@ pub mod frame;
 pub mod crop;
 pub mod preprocess;
 pub mod tensor;
+pub mod stage;
 pub mod manifest;
 pub mod bundle;
 pub mod runtime;
+pub mod applicability;
+pub mod stability;
+pub mod uncertainty;
+pub mod meta;
+pub mod cascade;
 pub mod detector;
 pub mod verdict;
 pub mod report;
+pub mod statistics;
 pub mod pattern;
 pub mod golden;
 
 pub use bundle::{Bundle, Manifest};
+pub use cascade::{Cascade, Judgement, Next};
 pub use crop::Crop;
 pub use detector::Detector;
 pub use error::{Error, ErrorCode};
@@ -40,5 +50,6 @@ pub use golden::Golden;
 pub use preprocess::Preprocess;
 pub use report::Report;
 pub use runtime::{ModelError, Session};
+pub use statistics::Statistics;
 pub use tensor::Tensor;
-pub use verdict::{Label, Thresholds, Verdict};
+pub use verdict::{Label, Preset, ProbabilityFake, Thresholds, Verdict};

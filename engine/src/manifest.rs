@@ -5,18 +5,23 @@
 use crate::bundle::FileEntry;
 use crate::error::Error;
 use crate::preprocess::Preprocess;
+use crate::uncertainty::Uncertainty;
 use crate::verdict::Thresholds;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+pub use crate::stage::{Loading, NetworkFormat, Precision, Role, Stage};
+
 /// Name of the manifest in a bundle's folder.
 pub const MANIFEST_NAME: &str = "manifest.json";
 /// Version of the manifest's schema: an unknown major is refused, a newer minor is read.
-pub const SCHEMA_VERSION: &str = "1.1";
+pub const SCHEMA_VERSION: &str = "1.2";
 /// Largest manifest, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
 /// Largest file of a bundle, in bytes.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
+/// Most stages of a bundle.
+pub const MAX_STAGES: usize = 8;
 /// Most files of a bundle.
 pub const MAX_FILES: usize = 64;
 
@@ -33,10 +38,14 @@ pub struct Manifest {
     pub licence: String,
     /// How a crop becomes the network input.
     pub preprocess: Preprocess,
-    /// The networks in the order in which they are loaded and run; today exactly one.
+    /// The networks in the order in which they are loaded and run: a filter, then any number of experts with one
+    /// meta-model behind them.
     pub stages: Vec<Stage>,
     /// P(fake) at which an answer counts as sure.
     pub thresholds: Thresholds,
+    /// How mild changes of a picture make its answer less sure, since schema 1.2; not at all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<Uncertainty>,
     /// Every other file of the bundle.
     pub files: Vec<FileEntry>,
     /// The file of golden vectors, since schema 1.1; see [`crate::golden`].
@@ -48,61 +57,6 @@ pub struct Manifest {
     /// Where the weights come from and how good they were; free form, shown to people.
     #[serde(default)]
     pub training: serde_json::Value,
-}
-
-/// One network of the cascade.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
-    /// Name in reports.
-    pub name: String,
-    /// The ONNX file: one input `[1, 3, S, S]`, one output of one logit.
-    pub file: String,
-    /// Divisor of the logit: P(fake) = sigmoid(logit / temperature).
-    pub temperature: f64,
-    /// The numbers in the file, since schema 1.1; `aware validate` holds it to the file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<NetworkFormat>,
-}
-
-/// What numbers a network is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NetworkFormat {
-    /// Of its layers' weights.
-    pub weights: Precision,
-    /// Of what its layers read.
-    pub activations: Precision,
-    /// Width and height of its input, in pixels.
-    pub input_size: u32,
-}
-
-/// A kind of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// 32-bit floats.
-    Float32,
-    /// Bytes with scales.
-    Int8,
-    /// Four bits with scales.
-    Int4,
-    /// More than one kind.
-    Mixed,
-    /// A kind that a newer schema names.
-    #[serde(other)]
-    Other,
-}
-
-impl Precision {
-    /// The name in manifests.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::Float32 => "float32",
-            Precision::Int8 => "int8",
-            Precision::Int4 => "int4",
-            Precision::Mixed => "mixed",
-            Precision::Other => "other",
-        }
-    }
 }
 
 /// A file of the bundle for another runtime.
@@ -149,14 +103,34 @@ impl Manifest {
 
     /// The files that this engine loads, in that order: the networks, then the golden vectors.
     pub fn loaded_files(&self) -> impl Iterator<Item = &FileEntry> {
-        let names = self.stages.iter().map(|stage| stage.file.as_str()).chain(self.golden.as_deref());
+        self.files_of(|_| true)
+    }
+
+    /// Those of [`Manifest::loaded_files`] that are needed before the first picture.
+    pub fn eager_files(&self) -> impl Iterator<Item = &FileEntry> {
+        self.files_of(|stage| stage.loading == Loading::Eager)
+    }
+
+    fn files_of(&self, wanted: impl Fn(&Stage) -> bool) -> impl Iterator<Item = &FileEntry> {
+        let stages = self.stages.iter().filter(move |stage| wanted(stage)).map(|stage| stage.file.as_str());
         // Every name is listed, as `parse` has checked.
-        names.filter_map(|name| self.file(name))
+        stages.chain(self.golden.as_deref()).filter_map(|name| self.file(name))
+    }
+
+    /// How the input of `stage` is made.
+    pub fn preprocess_of<'a>(&'a self, stage: &'a Stage) -> &'a Preprocess {
+        stage.preprocess.as_ref().unwrap_or(&self.preprocess)
+    }
+
+    /// Where the answer of `stage` counts as sure.
+    pub fn thresholds_of(&self, stage: &Stage) -> Thresholds {
+        stage.thresholds.unwrap_or(self.thresholds)
     }
 
     fn check(&self) -> Result<(), Error> {
         self.preprocess.check()?;
         self.thresholds.check()?;
+        self.uncertainty.as_ref().map_or(Ok(()), Uncertainty::check)?;
         self.check_files()?;
         self.check_stages()?;
         let mut used: BTreeSet<&str> = self.stages.iter().map(|stage| stage.file.as_str()).collect();
@@ -204,29 +178,35 @@ impl Manifest {
     }
 
     fn check_stages(&self) -> Result<(), Error> {
-        if self.stages.len() != 1 {
-            return Err(refusal(format!(
-                "it has {} stages, this engine runs exactly one",
-                self.stages.len()
-            )));
+        if self.stages.is_empty() || self.stages.len() > MAX_STAGES {
+            return Err(refusal(format!("it has {} stages, expected 1 to {MAX_STAGES}", self.stages.len())));
         }
+        let roles: Vec<Role> = self.stages.iter().map(|stage| stage.role).collect();
+        let is_cascade = match roles.as_slice() {
+            [Role::Filter] => true,
+            [Role::Filter, experts @ .., Role::Meta] => {
+                !experts.is_empty() && experts.iter().all(|&role| role == Role::Expert)
+            }
+            _ => false,
+        };
+        if !is_cascade {
+            return Err(refusal(
+                "stages are neither one filter nor filter, experts and meta in this order".into(),
+            ));
+        }
+        if self.stages[0].loading == Loading::Lazy {
+            return Err(refusal("the filter looks at every picture and cannot be loaded lazily".into()));
+        }
+        let mut names = BTreeSet::new();
         for stage in &self.stages {
+            stage.check(&self.preprocess)?;
             if self.file(&stage.file).is_none() {
-                return Err(refusal(format!(
-                    "stage {:?} names {:?}, which files does not list",
-                    stage.name, stage.file
-                )));
+                let (name, file) = (&stage.name, &stage.file);
+                return Err(refusal(format!("stage {name:?} names {file:?}, which files does not list")));
             }
-            if !(stage.temperature.is_finite() && stage.temperature > 0.0) {
+            if !names.insert(&stage.name) || !names.insert(&stage.file) {
                 return Err(refusal(format!(
-                    "temperature of stage {:?} is {}",
-                    stage.name, stage.temperature
-                )));
-            }
-            let size = self.preprocess.size;
-            if stage.format.is_some_and(|format| format.input_size != size) {
-                return Err(refusal(format!(
-                    "format.input_size of stage {:?} is not preprocess.size, {size}",
+                    "name or file of stage {:?} has another use already",
                     stage.name
                 )));
             }

@@ -1,11 +1,13 @@
 //! The one result of a judgement, shared by page, command line and JSON.
 
 use crate::crop::Crop;
-use crate::verdict::{Thresholds, Verdict};
+use crate::stability::View;
+use crate::stage::Role;
+use crate::verdict::{Preset, Thresholds, Verdict};
 use serde::{Deserialize, Serialize};
 
-/// Version of this schema.
-pub const REPORT_SCHEMA_VERSION: &str = "1.0";
+/// Version of this schema. 1.1 added roles, views, uncertainty, mode, preset and multiply-adds.
+pub const REPORT_SCHEMA_VERSION: &str = "1.1";
 
 /// Everything that led to a verdict, but neither pixels nor file name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,9 +24,27 @@ pub struct Report {
     pub crop: Crop,
     /// What each stage said, in the order in which they ran.
     pub stages: Vec<StageReport>,
-    /// Thresholds that made the label.
+    /// What the first stage said of mild variants of the picture; empty if no answer was sure enough to ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<ViewReport>,
+    /// The largest distance of a view's answer from the picture's, in log-odds; absent without views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<f64>,
+    /// Thresholds that made the label: those of the stage that decided, moved apart by the uncertainty.
     pub thresholds: Thresholds,
-    /// Time from bytes to tensor, in milliseconds.
+    /// Where the stages' thresholds come from.
+    #[serde(default)]
+    pub preset: Preset,
+    /// Whether every stage that was needed was there.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Names of stages that were needed and not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// What the networks cost; absent if a network's cost is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiply_adds: Option<Cost>,
+    /// Time from bytes to the verdict that was not spent in networks, in milliseconds.
     pub prepare_ms: f64,
     /// Time from bytes to verdict, in milliseconds.
     pub total_ms: f64,
@@ -34,21 +54,70 @@ pub struct Report {
     pub model: ModelIdentity,
 }
 
+impl Report {
+    /// Notes that the judgement took `total_ms`, networks and all.
+    pub fn set_times(&mut self, total_ms: f64) {
+        let stages = self.stages.iter().map(|stage| stage.latency_ms);
+        let networks: f64 = stages.chain(self.views.iter().map(|view| view.latency_ms)).sum();
+        self.total_ms = total_ms;
+        self.prepare_ms = (total_ms - networks).max(0.0);
+    }
+}
+
 /// What one stage said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageReport {
     /// Name of the stage.
     pub name: String,
+    /// What it is there for.
+    #[serde(default)]
+    pub role: Role,
+    /// Output of the network; of a meta-model the log-odds of its P(fake).
+    pub logit: f32,
+    /// P(fake) after the stage's temperature.
+    pub probability_fake: f64,
+    /// Where its answer counts as sure before uncertainty; absent for experts, which decide nothing alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Thresholds>,
+    /// Time in the network, in milliseconds.
+    pub latency_ms: f64,
+    /// What ran the network: "cpu", for one.
+    pub backend: String,
+    /// Lower-case hexadecimal SHA-256 of the network's file.
+    pub sha256: String,
+}
+
+/// What the first stage said of a variant of the picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ViewReport {
+    /// Which variant.
+    pub view: View,
     /// Output of the network.
     pub logit: f32,
     /// P(fake) after the stage's temperature.
     pub probability_fake: f64,
     /// Time in the network, in milliseconds.
     pub latency_ms: f64,
-    /// What ran the network: "cpu".
-    pub backend: String,
-    /// Lower-case hexadecimal SHA-256 of the network's file.
-    pub sha256: String,
+}
+
+/// Whether every stage that was needed was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Every one was.
+    #[default]
+    Complete,
+    /// One was not, so that an answer that was not sure stays uncertain.
+    Degraded,
+}
+
+/// Multiply-adds of networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Of all runs of this judgement.
+    pub spent: u64,
+    /// Of all stages once.
+    pub all_stages: u64,
 }
 
 /// Which bundle judged.
@@ -68,6 +137,12 @@ pub enum Notice {
     NoFaceDetector,
     /// The judged region is smaller than the network's input and was enlarged.
     SmallPicture,
+    /// The file is an animation; its first picture was judged.
+    FirstFrame,
+    /// The answer alone would be sure, but mild changes of the picture move it too far.
+    Unstable,
+    /// A network that was needed is missing.
+    StageMissing,
 }
 
 impl Notice {
@@ -78,6 +153,13 @@ impl Notice {
                 "No face was looked for or found: the middle square of the whole picture was judged, so a face should fill it."
             }
             Notice::SmallPicture => "The picture is smaller than the network's input: details are missing.",
+            Notice::FirstFrame => "The file is an animation: only its first picture was judged.",
+            Notice::Unstable => {
+                "Mild changes, such as saving the picture again, move the answer: it does not count as sure."
+            }
+            Notice::StageMissing => {
+                "A network that takes the second look is missing: what the first one cannot tell stays uncertain."
+            }
         }
     }
 }

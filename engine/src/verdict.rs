@@ -15,6 +15,61 @@ pub enum Label {
     Uncertain,
 }
 
+/// Probability that a picture is fake, in `[0, 1]`: 1 is [`Label::Fake`], everywhere. A type of its own, so that no
+/// P(real) can stand where it is meant.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct ProbabilityFake(f64);
+
+impl ProbabilityFake {
+    /// sigmoid(`logit` / `temperature`) of a network whose logit grows with P(fake).
+    pub fn of_logit(logit: f32, temperature: f64) -> Self {
+        ProbabilityFake(probability_fake(logit, temperature))
+    }
+
+    /// A P(fake) from elsewhere, if it is in `[0, 1]`.
+    pub fn new(value: f64) -> Option<Self> {
+        // Written so that NaN is none.
+        (0.0..=1.0).contains(&value).then_some(ProbabilityFake(value))
+    }
+
+    /// The number.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+
+    /// ln(p / (1 - p)), at most [`MAX_LOG_ODDS`] from 0.
+    pub fn log_odds(self) -> f64 {
+        (libm::log(self.0) - libm::log(1.0 - self.0)).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS)
+    }
+}
+
+/// Largest log-odds that are told apart: beyond, P(fake) and 1 differ by less than the last bit of either.
+pub const MAX_LOG_ODDS: f64 = 40.0;
+
+/// Where the answers of a stage count as sure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// As the bundle was fitted.
+    #[default]
+    Fitted,
+    /// Real at or below 0.02, fake at or above 0.98: the original's numbers, whatever the network.
+    Static,
+    /// Real at or below 0.02, fake at or above 0.90: a fake is called sooner than a real.
+    Asymmetric,
+}
+
+impl Preset {
+    /// The thresholds of this preset for a stage whose bundle says `fitted`.
+    pub fn thresholds(self, fitted: Thresholds) -> Thresholds {
+        match self {
+            Preset::Fitted => fitted,
+            Preset::Static => Thresholds { lower: 0.02, upper: 0.98 },
+            Preset::Asymmetric => Thresholds { lower: 0.02, upper: 0.90 },
+        }
+    }
+}
+
 /// P(fake) at which an answer counts as sure; part of a bundle's manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,10 +98,10 @@ impl Thresholds {
     }
 
     /// The label of a picture with this P(fake).
-    pub fn label(&self, probability_fake: f64) -> Label {
-        if probability_fake >= self.upper {
+    pub fn label(&self, probability: ProbabilityFake) -> Label {
+        if probability.0 >= self.upper {
             Label::Fake
-        } else if probability_fake <= self.lower {
+        } else if probability.0 <= self.lower {
             Label::Real
         } else {
             Label::Uncertain
@@ -86,8 +141,38 @@ mod tests {
             (1.0, Label::Fake),
         ];
         for (probability, want) in cases {
-            assert_eq!(thresholds.label(probability), want, "P(fake) = {probability}");
+            let judged = ProbabilityFake::new(probability).unwrap();
+            assert_eq!(thresholds.label(judged), want, "P(fake) = {probability}");
         }
+    }
+
+    #[test]
+    fn e3_presets_replace_what_was_fitted_or_keep_it() {
+        let fitted = Thresholds { lower: 0.3, upper: 0.7 };
+        let label = |preset: Preset, p| preset.thresholds(fitted).label(ProbabilityFake::new(p).unwrap());
+        use Label::{Fake, Real, Uncertain};
+        let cases = [
+            (0.3, [Real, Uncertain, Uncertain]),
+            (0.02, [Real, Real, Real]),
+            (0.7, [Fake, Uncertain, Uncertain]),
+            (0.9, [Fake, Uncertain, Fake]),
+            (0.98, [Fake, Fake, Fake]),
+        ];
+        for (p, want) in cases {
+            let found = [Preset::Fitted, Preset::Static, Preset::Asymmetric].map(|preset| label(preset, p));
+            assert_eq!(found, want, "P(fake) = {p}");
+        }
+    }
+
+    #[test]
+    fn a_probability_is_one_and_its_log_odds_are_finite() {
+        for bad in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert_eq!(ProbabilityFake::new(bad), None);
+        }
+        assert_eq!(ProbabilityFake::new(0.5).unwrap().log_odds(), 0.0);
+        assert_eq!(ProbabilityFake::of_logit(1e30, 1.0).log_odds(), MAX_LOG_ODDS);
+        assert_eq!(ProbabilityFake::of_logit(-1e30, 1.0).log_odds(), -MAX_LOG_ODDS);
+        assert!((ProbabilityFake::of_logit(3.0, 2.0).log_odds() - 1.5).abs() < 1e-12);
     }
 
     #[test]

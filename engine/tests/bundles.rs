@@ -169,7 +169,11 @@ fn m02_values_out_of_range_are_refused_by_their_field() {
     });
     refused("sha256", |manifest| manifest["files"][0]["sha256"] = json!("ABCD"));
     refused("bytes", |manifest| manifest["files"][0]["bytes"] = json!(1_u64 << 40));
-    refused("exactly one", |manifest| manifest["stages"] = json!([]));
+    refused("expected 1 to 8", |manifest| manifest["stages"] = json!([]));
+    refused("expected 1 to 8", |manifest| {
+        let stage = manifest["stages"][0].clone();
+        manifest["stages"] = json!(vec![stage; 9]);
+    });
     refused("temperature", |manifest| manifest["stages"][0]["temperature"] = json!(0.0));
     refused("input_size", |manifest| {
         manifest["stages"][0]["format"] =
@@ -238,6 +242,19 @@ fn golden_vectors_pass_where_they_were_made() {
     for count in [0, MAX_VECTORS + 1] {
         assert_eq!(Golden::record(&mut detector, count).unwrap_err().code(), ErrorCode::Golden);
     }
+}
+
+#[test]
+fn e6_a_batch_keeps_its_order_and_one_bad_picture_spoils_no_other() {
+    let mut detector = Detector::load(&bundle(WEIGHTS, None)).unwrap();
+    let real: &[u8] = include_bytes!("../../models/samples/real-1.png");
+    let fake: &[u8] = include_bytes!("../../models/samples/fake-1.png");
+    let alone = [real, fake].map(|bytes| detector.judge(bytes, &clock).unwrap());
+    assert_ne!(alone[0].verdict.probability_fake, alone[1].verdict.probability_fake);
+    let found = detector.judge_batch(&[real, b"", fake, real], &clock);
+    assert_eq!(found[1].as_ref().unwrap_err().code(), ErrorCode::Empty);
+    let found: Vec<_> = [0, 2, 3].iter().map(|&index| found[index].as_ref().unwrap()).collect();
+    assert_eq!(found, [&alone[0], &alone[1], &alone[0]]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What becomes of picture files, sound and broken: rows I01, I02, I03, I05, I06 and I07 of the
+//! What becomes of picture files, sound and broken: rows I01 to I03, I05 to I09, I14 and I16 of the
 //! table of faults, natively and as wasm.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -221,4 +221,83 @@ fn transparent_pixels_show_white() {
     encoder.write_image(&rgba, 3, 1, ExtendedColorType::Rgba8).unwrap();
     let frame = Frame::from_encoded(&bytes).unwrap();
     assert_eq!(frame.rgb(), [10, 20, 30, 255, 255, 255, 127, 127, 127]);
+}
+
+/// The files of `tools/golden_pictures.py`.
+macro_rules! files {
+    ($($name:literal)*) => {
+        [$(($name, &include_bytes!(concat!("data/pictures/", $name))[..])),*]
+    };
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i08_other_forms_of_pixels_are_read_as_pillow_reads_them() {
+    let expected: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(include_str!("data/pictures/pictures.json")).unwrap();
+    let files = files![
+        "grey.png" "palette.png" "opaque.png" "sixteen_bits.png" "profile.png" "texts.png" "grey.jpg" "cmyk.jpg"
+        "halved.jpg" "animated.webp"
+    ];
+    assert_eq!(files.len(), expected.len());
+    for (name, bytes) in files {
+        let frame = Frame::from_encoded(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((frame.width(), frame.height()), (24, 16), "{name}");
+        let digits = expected[name].as_bytes().chunks_exact(2);
+        let pixels: Vec<u8> =
+            digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
+        // Decoders of JPEG round their transforms, and enlarge halved colours, each in its own way.
+        let tolerance = match name {
+            "halved.jpg" => 8,
+            name if name.ends_with(".jpg") => 3,
+            _ => 0,
+        };
+        let largest = frame.rgb().iter().zip(&pixels).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        assert!(largest <= tolerance, "{name}: pixels differ by up to {largest}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i09_of_an_animation_the_first_frame_is_judged_and_that_is_known() {
+    let [(_, animated), (_, still)] = files!["animated.webp" "grey.png"];
+    let frame = Frame::from_encoded(animated).unwrap();
+    assert!(frame.is_first_of_many());
+    assert_eq!(frame.rgb()[..3], [200, 40, 40]);
+    assert!(!Frame::from_encoded(still).unwrap().is_first_of_many());
+    assert!(!Frame::from_encoded(&webp(&quarters())).unwrap().is_first_of_many());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i14_i16_what_stands_beside_the_pixels_changes_none() {
+    let rgb = quarters();
+    // What generators and forgers write: a provenance box, a caption, a marker behind the end.
+    let marker = b"c2pa jumb <script>alert(1)</script> trainedAlgorithmicMedia AI generated";
+    let jpeg = PLAIN.encode(&rgb, WIDTH, HEIGHT);
+    let pixels = Frame::from_encoded(&jpeg).unwrap().rgb().to_vec();
+    let with_segment = |kind: u8, content: &[u8]| {
+        let length = (content.len() as u16 + 2).to_be_bytes();
+        [&jpeg[..2], &[0xFF, kind], &length, content, &jpeg[2..]].concat()
+    };
+    let mut full = exif_with(1);
+    full.resize(65_000, b'x');
+    let ten_megabytes = {
+        let segment = [&[0xFF, 0xE1][..], &(full.len() as u16 + 2).to_be_bytes(), &full].concat();
+        [&jpeg[..2], &segment.repeat(160), &jpeg[2..]].concat()
+    };
+    assert!(ten_megabytes.len() > 10_000_000);
+    let cases = [
+        [&jpeg[..], marker].concat(),
+        [&jpeg[..], &marker.repeat(1000)].concat(),
+        with_segment(0xFE, marker),
+        with_segment(0xEB, marker),
+        with_segment(0xE1, &exif_with(1)),
+        ten_megabytes,
+    ];
+    for (number, bytes) in cases.iter().enumerate() {
+        let frame = Frame::from_encoded(bytes).unwrap_or_else(|error| panic!("case {number}: {error}"));
+        assert_eq!(frame.rgb(), pixels, "case {number}");
+    }
+    let png = png(&rgb, WIDTH, HEIGHT);
+    assert_eq!(Frame::from_encoded(&[&png[..], marker].concat()).unwrap().rgb(), rgb);
+    let webp = webp(&rgb);
+    assert_eq!(Frame::from_encoded(&[&webp[..], marker].concat()).unwrap().rgb(), rgb);
 }

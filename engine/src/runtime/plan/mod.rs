@@ -107,6 +107,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Multiplications of a run.
+    pub fn multiply_adds(&self) -> u64 {
+        self.steps.iter().map(|step| step.multiply_adds).sum()
+    }
+
     /// The plan of `graph` with the best instructions that this machine has.
     ///
     /// # Errors
