@@ -31,6 +31,9 @@ pub mod report;
 pub mod pattern;
 pub mod golden;
 
+/// Version of the engine, as reports name it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use bundle::{Bundle, Manifest};
 pub use crop::Crop;
 pub use detector::Detector;
