@@ -40,6 +40,9 @@ pub mod statistics;
 pub mod pattern;
 pub mod golden;
 
+/// Version of the engine, as reports name it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use bundle::{Bundle, Manifest};
 pub use cascade::{Cascade, Judgement, Next};
 pub use crop::Crop;

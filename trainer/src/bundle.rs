@@ -1,10 +1,10 @@
 //! The folder of a bundle: read with every file checked, written whole or not at all.
 
-use crate::files::read_limited;
+use crate::files::{read_limited, sync_folder};
 use anyhow::{Context, Result, bail, ensure};
-use engine::bundle::{FileEntry, MANIFEST_NAME, MAX_FILE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES};
+use engine::bundle::{FileEntry, MANIFEST_NAME, MAX_FILE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, sha256_hex};
 use engine::{Bundle, Manifest};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,16 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If the manifest or a file it names is missing, a link, too large or altered, or if the folder holds anything else.
 pub fn read_bundle(folder: &Path) -> Result<Bundle> {
-    let manifest = read_manifest(folder)?;
+    Ok(read_bundle_with_digest(folder)?.0)
+}
+
+/// As [`read_bundle`], with the lower-case hexadecimal SHA-256 of the manifest, which names the digest of all else.
+///
+/// # Errors
+/// Those of [`read_bundle`].
+pub fn read_bundle_with_digest(folder: &Path) -> Result<(Bundle, String)> {
+    let json = read_manifest_bytes(folder)?;
+    let manifest = Manifest::parse(&json).with_context(|| format!("in {}", folder.display()))?;
     check_listing(folder, &manifest)?;
     // Collected beside, since the engine's errors know no files.
     let mut failed = None;
@@ -28,13 +37,16 @@ pub fn read_bundle(folder: &Path) -> Result<Bundle> {
     if let Some(error) = failed {
         return Err(error);
     }
-    bundle.with_context(|| format!("in {}", folder.display()))
+    Ok((bundle.with_context(|| format!("in {}", folder.display()))?, sha256_hex(&json)))
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest> {
-    let manifest = read_own(&folder.join(MANIFEST_NAME), MAX_MANIFEST_BYTES as u64)
-        .with_context(|| format!("{} is not a bundle", folder.display()))?;
-    Manifest::parse(&manifest).with_context(|| format!("in {}", folder.display()))
+    Manifest::parse(&read_manifest_bytes(folder)?).with_context(|| format!("in {}", folder.display()))
+}
+
+fn read_manifest_bytes(folder: &Path) -> Result<Vec<u8>> {
+    read_own(&folder.join(MANIFEST_NAME), MAX_MANIFEST_BYTES as u64)
+        .with_context(|| format!("{} is not a bundle", folder.display()))
 }
 
 /// Refuses whatever lies in `folder` and is no file that the manifest lists.
@@ -178,13 +190,4 @@ fn neighbour(path: &Path, end: &str) -> Result<PathBuf> {
     let mut name = path.file_name().context("it has no name")?.to_owned();
     name.push(format!(".{}.{end}", std::process::id()));
     Ok(path.with_file_name(name))
-}
-
-/// Brings the names in `folder` to the disk, where systems know that.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = File::open(folder);
-    Ok(())
 }

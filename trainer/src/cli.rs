@@ -8,6 +8,7 @@ mod judge;
 mod optimize;
 mod paths;
 mod prepare;
+mod scan;
 mod validate;
 
 use anyhow::{Context, Result};
@@ -28,6 +29,7 @@ use judge::{
 use optimize::{OptimizeArgs, QuantizeArgs, run_optimize, run_quantize};
 use paths::{PathsArgs, run_paths};
 use prepare::{PrepareArgs, run_prepare};
+use scan::{MergeArgs, ScanArgs, run_merge, run_scan};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +42,7 @@ use trainer::device::{DeviceKind, explain};
 use trainer::faces::{FaceConfig, FaceFinder};
 use trainer::files::{read_limited, write_whole};
 use trainer::import::{Classifier, read_weights, take_weights};
+use trainer::interrupt::Interrupt;
 use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
@@ -121,11 +124,18 @@ enum Command {
     Blend(BlendArgs),
     /// Judge pictures.
     #[command(
-        after_help = "Exit codes:\n  0  every file was judged, whatever the verdicts\n  1  the bundle did not load, \
-        or standard output failed\n  2  the arguments are wrong\n  3  at least one file was not judged\n\n\
+        after_help = "Exit codes:\n  0  every file was judged, whatever the verdicts, or whoever read the output had enough\n  \
+        1  the bundle did not load, or standard output failed\n  2  the arguments are wrong\n  \
+        3  at least one file was not judged\n  130  stopped by Ctrl-C, 143 by SIGTERM\n\n\
         Examples:\n  aware detect photo.jpg\n  aware detect --json *.jpg | jq .report.verdict"
     )]
     Detect(DetectArgs),
+    /// Judge the pictures below a folder, one shard of them in each process.
+    #[command(after_help = scan::SCAN_HELP)]
+    Scan(ScanArgs),
+    /// Put the shards of a scan together.
+    #[command(after_help = scan::MERGE_HELP)]
+    Merge(MergeArgs),
 }
 
 #[derive(Args)]
@@ -243,6 +253,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bundle(args) => run_bundle(&args)?,
         Command::Blend(args) => run_blend(&args)?,
         Command::Detect(args) => return run_detect(&args),
+        Command::Scan(args) => return run_scan(&args),
+        Command::Merge(args) => return run_merge(&args),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -313,11 +325,16 @@ fn write_png(path: &Path, frame: &Frame) -> Result<()> {
 }
 
 fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
+    // Or a line could be cut in the middle.
+    let interrupt = Interrupt::install()?;
     let mut detector = load_detector(&args.bundle)?;
     let finder = args.faces.clone().map(FaceConfig::new).as_ref().map(FaceFinder::load).transpose()?;
     let mut output = std::io::stdout().lock();
     let mut all_judged = true;
     for file in &args.files {
+        if let Some(stop) = interrupt.stop() {
+            return Ok(stop.exit_code());
+        }
         let finding = detect_face(&mut detector, finder.as_ref(), file);
         all_judged &= matches!(finding.outcome, Outcome::Report(_));
         let line = if args.json { serde_json::to_string(&finding)? } else { finding.text() };

@@ -88,6 +88,15 @@ pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     write_whole(path, &json)
 }
 
+/// Brings the names in `folder` to the disk, where systems know that.
+pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
 /// Copies the file at `path`, if there is one, to a neighbour `NAME.bak-N` that is new, and names it.
 ///
 /// # Errors

@@ -69,6 +69,7 @@ const STEPS: &[Step] = &[
         about: "the networks as TFLite files in LiteRT, layer by layer beside the engine",
         run: tflite,
     },
+    Step { name: "ray", about: "a scan driven by Ray, a worker and a scan of which are killed", run: ray },
 ];
 
 /// Prints the steps.
@@ -230,6 +231,12 @@ fn tflite(project: &Project) -> Result<()> {
     let mut check = python(project, "tools/check_tflite.py");
     check.arg("--aware").arg(project.aware());
     check.arg("--engine").arg(project.target.join("release/examples").join(ENGINE));
+    run_shown(&mut check, LONG)
+}
+
+fn ray(project: &Project) -> Result<()> {
+    let mut check = python(project, "tools/check_ray.py");
+    check.arg("--aware").arg(project.aware()).arg("--output").arg(project.target.join("ray"));
     run_shown(&mut check, LONG)
 }
 

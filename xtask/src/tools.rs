@@ -106,6 +106,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "ai-edge-litert", version: Version::Exactly("2.3.0"), source: Source::Pip },
     Tool { name: "pillow", version: Version::Exactly("13.0.0"), source: Source::Pip },
     Tool { name: "scikit-learn", version: Version::Exactly("1.9.1"), source: Source::Pip },
+    // Runs examples/ray_scan.py.
+    Tool { name: "ray", version: Version::Exactly("2.60.0"), source: Source::Pip },
 ];
 
 const NODE: Source =
