@@ -143,6 +143,8 @@ pub enum Notice {
     Unstable,
     /// A network that was needed is missing.
     StageMissing,
+    /// The GPU failed or computed wrong numbers, and the CPU did the work.
+    GpuLeft,
 }
 
 impl Notice {
@@ -159,6 +161,9 @@ impl Notice {
             }
             Notice::StageMissing => {
                 "A network that takes the second look is missing: what the first one cannot tell stays uncertain."
+            }
+            Notice::GpuLeft => {
+                "The graphics processor failed or computed wrong numbers: it is not used, and the result is the main processor's."
             }
         }
     }

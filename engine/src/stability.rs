@@ -91,7 +91,7 @@ fn recompressed(rgb: &[u8], side: usize) -> Vec<u8> {
     quantise(&mut luma, side);
     let mut out = vec![0; rgb.len()];
     for (i, pixel) in out.chunks_exact_mut(3).enumerate() {
-        let (x, y) = (i % side & !1, i / side & !1);
+        let (x, y) = ((i % side) & !1, (i / side) & !1);
         let (right, below) = ((x + 1).min(side - 1), (y + 1).min(side - 1));
         let at = |x: usize, y: usize, channel: usize| colour[y * side + x][channel];
         let mean = |c| (at(x, y, c) + at(right, y, c) + at(x, below, c) + at(right, below, c)) / 4.0;

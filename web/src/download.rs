@@ -14,7 +14,7 @@ pub const BUNDLE_FOLDER: &str = "models/first-int8";
 /// The same network in floats, which wonnx runs: fetched when somebody asks for a second opinion.
 pub const FLOAT_FOLDER: &str = "models/first";
 
-/// The verified bundle in `folder`, a path relative to the worker's script: the files that the engine loads.
+/// The verified bundle in `folder`, a path relative to the worker's script: the files that the first picture needs.
 ///
 /// # Errors
 /// `model_load` if a file does not arrive; the engine's codes if one is not what it must be.
@@ -22,10 +22,10 @@ pub async fn fetch_bundle(folder: &str, on_progress: &dyn Fn(Progress)) -> Resul
     let manifest_path = format!("{folder}/{MANIFEST_NAME}");
     let json = fetch(&manifest_path, RequestCache::NoCache, MAX_MANIFEST_BYTES as u64, &|_| {}).await?;
     let manifest = Manifest::parse(&json)?;
-    let total = manifest.loaded_files().map(|entry| entry.bytes).sum();
+    let total = manifest.eager_files().map(|entry| entry.bytes).sum();
     let mut received = 0;
     let mut contents = BTreeMap::new();
-    for entry in manifest.loaded_files() {
+    for entry in manifest.eager_files() {
         let content = fetch_file(folder, entry, &|bytes| {
             on_progress(Progress { received: received + bytes, total });
         })
@@ -34,7 +34,15 @@ pub async fn fetch_bundle(folder: &str, on_progress: &dyn Fn(Progress)) -> Resul
         contents.insert(entry.name.clone(), content);
     }
     // A file that is not there has the wrong size, which the bundle refuses.
-    Ok(Bundle::of_loaded_files(manifest, |entry| Ok(contents.remove(&entry.name).unwrap_or_default()))?)
+    Ok(Bundle::of_eager_files(manifest, |entry| Ok(contents.remove(&entry.name).unwrap_or_default()))?)
+}
+
+/// The content of `entry` of the bundle in `folder`, which a picture turned out to need; whoever takes it checks it.
+///
+/// # Errors
+/// `model_load` if it does not arrive.
+pub async fn fetch_late(folder: &str, entry: &FileEntry) -> Result<Vec<u8>, Failure> {
+    fetch_file(folder, entry, &|_| {}).await
 }
 
 /// The content of `entry`, past the cache if the cached one is not it: caches have kept error pages under

@@ -4,7 +4,8 @@
 //!
 //! 1. [`message`]: what page and workers tell each other;
 //! 2. [`download`]: files of the page's own origin -> verified bundle, in a worker;
-//! 3. [`worker`]: the engine, in the worker that gives the verdict;
+//! 3. [`worker`]: the engine, in the worker that gives the verdict; [`accelerator`]: the GPU beside it, by [`choices`] that
+//!    were measured;
 //! 4. [`wonnx_session`], [`wonnx_worker`]: the same network on WebGPU, in a worker and a wasm of its own, loaded
 //!    when a second opinion is asked for;
 //! 5. [`worker_handle`]: a worker seen from the page: typed messages, and its death as an event, which tells when
@@ -16,6 +17,8 @@
 
 pub mod message;
 pub mod download;
+pub mod choices;
+pub mod accelerator;
 pub mod worker;
 #[cfg(feature = "wonnx")]
 pub mod wonnx_session;

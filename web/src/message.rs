@@ -3,6 +3,7 @@
 //! A worker speaks first: messages sent before its wasm runs could be lost.
 
 use engine::golden::GoldenReport;
+use engine::runtime::gpu::AdapterSummary;
 use engine::{Crop, Error, Report};
 use serde::{Deserialize, Serialize};
 use serde_wasm_bindgen::preserve;
@@ -37,6 +38,8 @@ pub enum Response {
         /// The same report as the command line's.
         report: Box<Report>,
     },
+    /// Whether the GPU is used, now that it is known, or has changed.
+    Gpu(GpuState),
     /// What became of the golden vectors.
     Checked(Result<GoldenReport, Failure>),
     /// There is no answer to a request; without `id`, there is no model.
@@ -67,6 +70,44 @@ pub enum SecondResponse {
     Opinion(SecondOpinion),
     /// There is no result; the worker has nothing more to say.
     Failed(Failure),
+}
+
+/// Where networks run, and why.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuState {
+    /// "cpu", or the GPU and how it multiplies.
+    pub place: String,
+    /// The adapter, if there is one.
+    pub adapter: Option<AdapterSummary>,
+    /// Why the GPU is not used.
+    pub reason: Option<String>,
+    /// It was used, or could have been, and then failed or computed wrong numbers.
+    pub has_failed: bool,
+    /// How often a lost device was replaced.
+    pub replaced: u32,
+    /// Fastest run of a row of layers on each place, in milliseconds.
+    pub times_ms: Vec<(String, f64)>,
+    /// The times are of an earlier visit.
+    pub is_remembered: bool,
+}
+
+impl GpuState {
+    /// The state as a sentence.
+    pub fn sentence(&self) -> String {
+        let adapter = self.adapter.as_ref().map(AdapterSummary::to_string).unwrap_or_default();
+        let times: Vec<String> =
+            self.times_ms.iter().map(|(place, time_ms)| format!("{place} {time_ms:.1} ms")).collect();
+        let measured = match times.is_empty() {
+            true => String::new(),
+            false => {
+                format!(" Measured{}: {}.", if self.is_remembered { " before" } else { "" }, times.join(", "))
+            }
+        };
+        match &self.reason {
+            Some(reason) => format!("Networks run on the CPU: {reason}.{measured}"),
+            None => format!("Networks run on the GPU ({adapter}, {}).{measured}", self.place),
+        }
+    }
 }
 
 /// Bytes of a download.

@@ -81,6 +81,7 @@ impl Page {
         let opened = WorkerHandle::open(
             &self.policy,
             Script::engine(),
+            &wish(),
             move |response| on_response.update(|page| page.on_response(response)),
             move |failure| on_death.update(|page| page.on_engine_death(failure)),
         );
@@ -160,6 +161,7 @@ impl Page {
                     Err(error) => Task::Failed(Failure::new("page", describe(&error))),
                 };
             }
+            Response::Gpu(gpu) => self.state.gpu = Some(gpu),
             Response::Checked(Ok(report)) => self.state.check = DeviceCheck::Done(report),
             Response::Checked(Err(failure)) => self.state.check = DeviceCheck::Failed(failure),
             Response::Failed { id: Some(id), failure } if id == self.last_id => {
@@ -217,6 +219,7 @@ impl Page {
         let opened = WorkerHandle::open(
             &self.policy,
             Script::Wonnx,
+            "",
             move |response| on_response.update(|page| page.on_second_response(response, &request)),
             move |failure| on_death.update(|page| page.end_second_opinion(Second::Failed(failure))),
         );
@@ -244,6 +247,15 @@ impl Page {
         self.wonnx = None;
         self.state.second = second;
     }
+}
+
+/// The worker's name: where networks are to run, as `?backend=cpu` or `?backend=gpu` in the page's address wishes.
+fn wish() -> String {
+    let search = web_sys::window().and_then(|window| window.location().search().ok()).unwrap_or_default();
+    let wishes = ["cpu", "gpu"];
+    let mut parts = search.trim_start_matches('?').split('&').filter_map(|part| part.strip_prefix("backend="));
+    let wish = parts.find(|part| wishes.contains(part));
+    wish.map(|wish| format!("?{wish}")).unwrap_or_default()
 }
 
 /// Connects the document's events with `page`.

@@ -1,7 +1,7 @@
 //! What the page is doing, without the document.
 
 use crate::device_check::DeviceCheck;
-use crate::message::{Failure, ModelCard, Progress, SecondOpinion};
+use crate::message::{Failure, GpuState, ModelCard, Progress, SecondOpinion};
 use crate::samples::Sample;
 use engine::{Label, Report};
 
@@ -16,6 +16,8 @@ pub struct State {
     pub task: Task,
     /// The judged picture, seen by wonnx.
     pub second: Second,
+    /// Where networks run, once that is known.
+    pub gpu: Option<GpuState>,
     /// Whether this device computes right.
     pub check: DeviceCheck,
 }

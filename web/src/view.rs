@@ -4,7 +4,7 @@
 //! markup.
 
 use crate::device_check::DeviceCheck;
-use crate::message::{Failure, ModelCard, SecondOpinion};
+use crate::message::{Failure, GpuState, ModelCard, SecondOpinion};
 use crate::samples::Sample;
 use crate::state::{
     Model, Phase, Picture, Second, State, Task, label_text, meaning, megabytes, next_step, percent,
@@ -112,6 +112,7 @@ impl View {
         if let Model::Ready(card) = &state.model {
             self.render_model(card)?;
             self.show("device", card.has_golden)?;
+            self.set_text("gpu-state", &state.gpu.as_ref().map(GpuState::sentence).unwrap_or_default())?;
             self.render_check(&state.check)?;
         }
         self.show("result", phase == Phase::Result)?;

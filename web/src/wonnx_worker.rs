@@ -6,7 +6,7 @@ use crate::download::{FLOAT_FOLDER, fetch_bundle};
 use crate::message::{Failure, SecondOpinion, SecondRequest, SecondResponse};
 use crate::wonnx_session::{WonnxError, WonnxSession};
 use crate::worker::{listen, now_ms, post, read};
-use engine::runtime::gpu::{AdapterSummary, Gpu, GpuError};
+use engine::runtime::gpu::{Gpu, GpuError};
 use engine::verdict::probability_fake;
 use engine::{Detector, Frame};
 use std::rc::Rc;
@@ -53,7 +53,7 @@ async fn opinion(request: &SecondRequest) -> Result<SecondOpinion, Failure> {
         cpu_logit,
         probability_fake: probability_fake(logit, stage.temperature),
         model: format!("{} {}", manifest.name, manifest.version),
-        adapter: describe_adapter(gpu.adapter()),
+        adapter: gpu.adapter().to_string(),
         is_fallback: gpu.adapter().is_software,
         load_ms,
         latency_ms,
@@ -78,13 +78,6 @@ fn check_difference(logit: f32, cpu_logit: f32) -> Result<(), Failure> {
         "wonnx gave the logit {logit} where {cpu_logit} is right: this graphics processor or its driver computes wrong"
     );
     Err(Failure::new("gpu_wrong", message))
-}
-
-/// What the browser tells of an adapter, in one line.
-fn describe_adapter(adapter: &AdapterSummary) -> String {
-    let words = [&adapter.vendor, &adapter.architecture, &adapter.description];
-    let words: Vec<&str> = words.into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
-    if words.is_empty() { "not named by the browser".into() } else { words.join(" ") }
 }
 
 impl From<WonnxError> for Failure {

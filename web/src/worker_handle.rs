@@ -113,7 +113,7 @@ pub struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Starts `script`; its messages go to `on_response`, its death goes to `on_death`, after which the handle
+    /// Starts `script` under `name`, which it can read; its messages go to `on_response`, its death goes to `on_death`, after which the handle
     /// is of no more use.
     ///
     /// # Errors
@@ -121,10 +121,11 @@ impl WorkerHandle {
     pub fn open<T: DeserializeOwned>(
         policy: &ScriptPolicy,
         script: Script,
+        name: &str,
         on_response: impl Fn(T) + 'static,
         on_death: impl Fn(Failure) + Clone + 'static,
     ) -> Result<Self, Failure> {
-        let worker = start(policy, script).map_err(|error| died(&describe(&error)))?;
+        let worker = start(policy, script, name).map_err(|error| died(&describe(&error)))?;
         let on_unreadable = on_death.clone();
         let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
             match serde_wasm_bindgen::from_value(event.data()) {
@@ -167,8 +168,9 @@ impl Drop for WorkerHandle {
     }
 }
 
-fn start(policy: &ScriptPolicy, script: Script) -> Result<Worker, JsValue> {
+fn start(policy: &ScriptPolicy, script: Script, name: &str) -> Result<Worker, JsValue> {
     let options = WorkerOptions::new();
+    options.set_name(name);
     options.set_type(WorkerType::Module);
     Ok(TrustedWorker::new(&policy.url(script)?, &options)?.unchecked_into())
 }

@@ -22,6 +22,16 @@ pub struct AdapterSummary {
     pub is_software: bool,
 }
 
+impl std::fmt::Display for AdapterSummary {
+    /// In one line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = [&self.vendor, &self.architecture, &self.description];
+        let words: Vec<&str> =
+            words.into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+        f.write_str(&if words.is_empty() { "not named by the browser".into() } else { words.join(" ") })
+    }
+}
+
 /// A device, and every error that it reported since it was opened.
 ///
 /// Error scopes stand on the device all its life: popping one waits for the errors of all calls before it, while
