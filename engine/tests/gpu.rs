@@ -5,7 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use engine::runtime::gpu::{Gpu, GpuError, GpuSession, Products};
+use engine::runtime::gpu::choice::variants;
+use engine::runtime::gpu::{Choice, Gpu, GpuError, GpuSession, Place, Products, Program};
 use engine::{Session, Tensor};
 use pollster::block_on;
 use std::path::PathBuf;
@@ -85,12 +86,92 @@ fn golden_graphs() {
 #[test]
 fn shipped_networks() {
     let Some(gpu) = gpu() else { return };
-    let onnx =
-        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/first-int8/stage1.onnx")).unwrap();
+    let onnx = std::fs::read(SHIPPED).unwrap();
     for products in [Products::Dot, Products::F32] {
-        let started = std::time::Instant::now();
         let [cpu, ours] = both(&gpu, &onnx, products).unwrap();
-        println!("{products:?} {cpu:?} {ours:?} {:?}", started.elapsed());
-        assert_eq!(cpu, ours);
+        assert_eq!(cpu, ours, "{products:?}");
     }
 }
+
+#[test]
+fn the_filter_takes_fifty_launches_and_reads_back_a_logit() {
+    let onnx = std::fs::read(SHIPPED).unwrap();
+    let graph = engine::runtime::onnx::parse(&onnx).unwrap();
+    let program = Program::new(&graph, Products::Dot).unwrap();
+    assert!(program.launches.len() <= 50, "{} launches", program.launches.len());
+    let floats: usize = program.outputs.iter().map(|output| output.shape.iter().product::<usize>()).sum();
+    assert!(4 * floats <= 256, "{floats} floats are read back");
+    // Weights stay bytes: two words more for each output.
+    let words: usize = program.launches.iter().map(|launch| launch.constants.len()).sum();
+    assert!(4 * words < 3_000_000, "{} bytes of constants", 4 * words);
+}
+
+#[test]
+fn the_choice_is_made_of_right_answers() {
+    let Some(gpu) = gpu() else { return };
+    let started = std::time::Instant::now();
+    let choice = block_on(Choice::measure(&gpu, &|| started.elapsed().as_secs_f64() * 1e3));
+    let places: Vec<Place> = choice.times_ms.iter().map(|time| time.0).collect();
+    assert_eq!(places[0], Place::Cpu);
+    // Each variant that this device compiles gave the CPU's numbers.
+    assert_eq!(places.len(), 1 + variants(&gpu).len(), "{choice:?}");
+    assert!(places.contains(&choice.place));
+    let json = serde_json::to_string(&choice).unwrap();
+    assert_eq!(serde_json::from_str::<Choice>(&json).unwrap(), choice);
+}
+
+#[test]
+fn g06_an_error_of_the_device_spoils_what_comes_after_it() {
+    let Some(gpu) = gpu() else { return };
+    let onnx = std::fs::read(SHIPPED).unwrap();
+    let session = block_on(GpuSession::load(&gpu, &onnx, Products::Dot)).unwrap();
+    let input = input(Session::load(&onnx).unwrap().input_shape());
+    block_on(session.run(&input)).unwrap();
+    // A buffer that no device has.
+    let size = u64::MAX / 2;
+    let usage = wgpu30::BufferUsages::STORAGE;
+    gpu.device().create_buffer(&wgpu30::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+    for _ in 0..2 {
+        assert!(matches!(block_on(session.run(&input)), Err(GpuError::Fault { .. })));
+    }
+}
+
+#[test]
+fn g04_a_lost_device_gives_no_result() {
+    let Some(gpu) = gpu() else { return };
+    let onnx = std::fs::read(SHIPPED).unwrap();
+    let session = block_on(GpuSession::load(&gpu, &onnx, Products::Dot)).unwrap();
+    let input = input(Session::load(&onnx).unwrap().input_shape());
+    gpu.destroy();
+    for _ in 0..2 {
+        let error = block_on(session.run(&input)).unwrap_err();
+        assert!(matches!(error, GpuError::Lost { .. } | GpuError::Fault { .. }), "{error}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn g10_ten_thousand_runs_leave_memory_flat() {
+    let Some(gpu) = gpu() else { return };
+    let (_, onnx) = graphs().into_iter().find(|(name, _)| name == "q_add_to_itself").unwrap();
+    let session = block_on(GpuSession::load(&gpu, &onnx, Products::Dot)).unwrap();
+    let input = input(Session::load(&onnx).unwrap().input_shape());
+    let run = |count: usize| (0..count).for_each(|_| drop(block_on(session.run(&input)).unwrap()));
+    run(1_000);
+    let before = resident_kib();
+    run(9_000);
+    let grown = resident_kib().saturating_sub(before);
+    println!("{grown} KiB more after 9,000 runs");
+    assert!(grown < 16 << 10, "{grown} KiB more after 9,000 runs");
+}
+
+/// Memory of this process.
+#[cfg(target_os = "linux")]
+fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// The network in integers that the page judges with.
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/first-int8/stage1.onnx");

@@ -2,6 +2,7 @@
 // down meets all. Served and called by run.mjs.
 
 import * as ort from '/peer/ort.wasm.min.mjs';
+import { bytes, pattern, timed } from '/bench/common.mjs';
 
 ort.env.wasm.wasmPaths = '/peer/';
 ort.env.wasm.numThreads = 1;
@@ -122,22 +123,6 @@ async function litertColumn(name, file, tflite) {
   };
   const [, first_run_ms] = await timed(run);
   return { name, model: name.split(' ')[1], file, compile_ms, load_ms, first_run_ms, times: [], run };
-}
-
-/** Values that run through the range of normalised pictures. */
-function pattern(shape) {
-  const length = Array.from(shape).reduce((product, extent) => product * extent, 1);
-  return Float32Array.from({ length }, (_, i) => 2 * Math.sin(i * 0.37));
-}
-
-async function bytes(address) {
-  return new Uint8Array(await (await fetch(address)).arrayBuffer());
-}
-
-async function timed(work) {
-  const started = performance.now();
-  const output = await work();
-  return [output, performance.now() - started];
 }
 
 window.ready = true;

@@ -1,12 +1,12 @@
 // Times the engine beside onnxruntime-web and LiteRT.js in headless Chromium, and measures its memory:
 //
-//     node web/bench/run.mjs --models FOLDER --memory FOLDER --engine FOLDER [--title TEXT] [--runs N] [--json FILE]
+//     node web/bench/run.mjs --models FOLDER --memory FOLDER --engine FOLDER [--gpu] [--title TEXT] [--runs N] [--json FILE]
 //
 // The folder of models holds one network as float.onnx, int8.onnx (seven-bit activations), int8-fused.onnx (eight bits, the
 // form that onnxruntime fuses), float.tflite and int8.tflite, each with one input, [1, C, H, W] or [1, H, W, C], and one
 // output. That of memory holds the networks that are to be in one page together, as NAME.onnx. The folder of the engine
-// holds simd128/ and relaxed/, each with bench.js and bench_bg.wasm. `cargo xtask bench page` makes all of it and calls
-// this.
+// holds simd128/ and relaxed/, each with bench.js and bench_bg.wasm, and with --gpu, which times what runs on WebGPU instead,
+// gpu/ with bench_gpu.js. `cargo xtask bench page` makes all of it and calls this.
 
 import { createHash } from 'node:crypto';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
@@ -27,9 +27,13 @@ const { values } = parseArgs({
     models: { type: 'string' },
     memory: { type: 'string' },
     title: { type: 'string', default: 'a network' },
+    gpu: { type: 'boolean', default: false },
+    // For a browser with a real adapter: flags of its own.
+    flags: { type: 'string', default: '--enable-unsafe-webgpu --use-webgpu-adapter=swiftshader' },
   },
 });
 const runs = Number(values.runs);
+const WEBGPU = values.gpu ? values.flags.split(' ').filter(Boolean) : [];
 if (!values.engine || !values.models || !values.memory || !Number.isInteger(runs) || runs < 1) {
   console.error('usage: node web/bench/run.mjs --models FOLDER --memory FOLDER --engine FOLDER [--title TEXT] [--runs N] [--json FILE]');
   process.exit(2);
@@ -45,29 +49,66 @@ const browser = await chromium.launch({
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
+    ...WEBGPU,
   ],
 });
 try {
   // The page's own clock is coarse where it is not isolated; one run takes many of its ticks.
-  const result = await summarise(await inPage((config) => window.bench(config), { runs }));
-  const files = (await readdir(values.memory)).filter((name) => name.endsWith('.onnx')).sort();
-  const names = files.map((name) => name.slice(0, -'.onnx'.length));
-  result.memory = await inPage((config) => window.memory(config), { names });
-  console.log(table(result));
-  console.log(memoryTable(result.memory));
+  const result = values.gpu ? await onGpu() : await onCpu();
   if (values.json) await writeFile(values.json, `${JSON.stringify(result, null, 2)}\n`);
 } finally {
   await browser.close();
   close();
 }
 
-/** What `work` gives in a page of its own. */
-async function inPage(work, config) {
+/** What runs on the CPU, timed and shown. */
+async function onCpu() {
+  const result = await summarise(await inPage('bench', (config) => window.bench(config), { runs }));
+  const files = (await readdir(values.memory)).filter((name) => name.endsWith('.onnx')).sort();
+  const names = files.map((name) => name.slice(0, -'.onnx'.length));
+  result.memory = await inPage('bench', (config) => window.memory(config), { names });
+  console.log(table(result));
+  console.log(memoryTable(result.memory));
+  return result;
+}
+
+/** What runs on WebGPU, timed and shown. */
+async function onGpu() {
+  const { columns, ...rest } = await inPage('gpu', (config) => window.benchGpu(config), { runs });
+  const figures = columns.map(({ times, ...column }) => ({ ...column, ...figuresOf(times), times_ms: times }));
+  const medianOf = (name) => figures.find((column) => column.name === name)?.median_ms;
+  const result = { title: values.title, runs, columns: figures, ...rest, machine: { processor: os.cpus()[0]?.model ?? 'unknown' } };
+  const ms = (value) => (value === null || value === undefined ? '' : value.toFixed(1));
+  const times = (name, column) => (medianOf(name) ? (medianOf(name) / column.median_ms).toFixed(2) : '');
+  const row = (name, cells) => name.padEnd(24) + cells.map((cell) => String(cell).padStart(13)).join('');
+  console.log(
+    [
+      `${values.title} on ${rest.adapter}, ${runs} runs, turn by turn, onnxruntime-web ${rest.peer_version}, ${result.machine.processor}`,
+      row('', ['median ms', 'min ms', 'device ms', 'x ort-web', 'x wonnx', 'open ms', 'load ms', 'first ms', 'launches', 'MB', 'output']),
+      ...figures.map((column) =>
+        row(column.name, [
+          ...[column.median_ms, column.min_ms, column.device_ms].map(ms),
+          times('onnxruntime-web float', column),
+          times('wonnx float', column),
+          ...[column.compile_ms, column.load_ms, column.first_run_ms].map(ms),
+          column.launches ?? '',
+          column.memory_bytes ? (column.memory_bytes / 1e6).toFixed(1) : '',
+          Number(column.output[0].toPrecision(6)),
+        ]),
+      ),
+      ...rest.failures.map(({ name, reason }) => `${name.padEnd(24)}   cannot run: ${reason}`),
+    ].join('\n'),
+  );
+  return result;
+}
+
+/** What `work` gives in a page of its own, that of the file `name`. */
+async function inPage(name, work, config) {
   const page = await browser.newPage();
   page.setDefaultTimeout(0);
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(error.message));
-  await page.goto(url);
+  await page.goto(`${url}/bench/${name}.html`);
   await page.waitForFunction('window.ready', null, { timeout: 30_000 }).catch((error) => {
     throw new Error([error.message, ...complaints].join('\n'));
   });
@@ -146,6 +187,7 @@ async function serve() {
   const folders = {
     'engine-simd128': path.join(values.engine, 'simd128'),
     'engine-relaxed': path.join(values.engine, 'relaxed'),
+    'engine-gpu': path.join(values.engine, 'gpu'),
     models: values.models,
     memory: values.memory,
     litert: here('../node_modules/@litertjs/core/dist'),
@@ -168,5 +210,5 @@ async function serve() {
     response.end(body || undefined);
   });
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
-  return { url: `http://127.0.0.1:${server.address().port}/bench/bench.html`, close: () => server.close() };
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
 }

@@ -253,7 +253,8 @@ impl Page {
 fn wish() -> String {
     let search = web_sys::window().and_then(|window| window.location().search().ok()).unwrap_or_default();
     let wishes = ["cpu", "gpu"];
-    let mut parts = search.trim_start_matches('?').split('&').filter_map(|part| part.strip_prefix("backend="));
+    let mut parts =
+        search.trim_start_matches('?').split('&').filter_map(|part| part.strip_prefix("backend="));
     let wish = parts.find(|part| wishes.contains(part));
     wish.map(|wish| format!("?{wish}")).unwrap_or_default()
 }

@@ -60,10 +60,11 @@ export async function open(after, flags = []) {
 }
 
 /**
- * A visitor in a browser profile of their own. `before` may change the page before it loads, for example with routes.
+ * A visitor in a browser profile of their own. `before` may change the page before it loads, for example with routes;
+ * `query` stands behind the address.
  * `visit.requests` and `visit.violations` fill up as the visit goes on.
  */
-export async function visit(t, { url, browser }, { before, ...options } = {}) {
+export async function visit(t, { url, browser }, { before, query = '', ...options } = {}) {
   const context = await browser.newContext(options);
   t.after(() => context.close());
   const page = await context.newPage();
@@ -82,7 +83,7 @@ export async function visit(t, { url, browser }, { before, ...options } = {}) {
     });
   });
   if (before) await before(page, context);
-  await page.goto(url);
+  await page.goto(url + query);
   return { page, context, requests, violations };
 }
 

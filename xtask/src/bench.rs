@@ -10,6 +10,15 @@ use std::process::Command;
 /// Networks that the page will hold together.
 const CASCADE: [&str; 3] = ["mobilenetv4-conv-small", "efficientnetv2-lite", "genconvit"];
 
+/// What the page runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// The CPU, one thread.
+    Cpu,
+    /// WebGPU.
+    Gpu,
+}
+
 /// Which network is timed.
 pub struct NetworkConfig {
     /// Preset.
@@ -40,11 +49,17 @@ impl BenchConfig {
 }
 
 /// Exports a network in floats and integers, builds the benchmark page's engines, and runs them in headless Chromium beside
-/// onnxruntime-web and LiteRT.js; then measures the engine's memory with all networks of the cascade.
+/// onnxruntime-web and LiteRT.js; then measures the engine's memory with all networks of the cascade. On WebGPU, beside
+/// onnxruntime-web and wonnx instead.
 ///
 /// # Errors
 /// If a build or the benchmark itself fails.
-pub fn bench_page(project: &Project, config: &BenchConfig, network: &NetworkConfig) -> Result<()> {
+pub fn bench_page(
+    project: &Project,
+    backend: Backend,
+    config: &BenchConfig,
+    network: &NetworkConfig,
+) -> Result<()> {
     let folder = project.target.join("bench");
     let [models, memory, engines] = ["models", "memory", "page"].map(|name| folder.join(name));
     crate::artifacts::build_program(project)?;
@@ -58,8 +73,16 @@ pub fn bench_page(project: &Project, config: &BenchConfig, network: &NetworkConf
     for build in [&wasm::SIMD128, &wasm::RELAXED] {
         wasm::build_engine(project, build, "bench", "bench", &engines.join(build.name))?;
     }
+    if backend == Backend::Gpu {
+        wasm::build_with_wonnx(project, &wasm::RELAXED, "bench_gpu", &engines.join("gpu"))?;
+    }
     let mut node = project.command("node");
-    node.arg("web/bench/run.mjs").arg("--models").arg(&models).arg("--memory").arg(&memory);
+    node.arg("web/bench/run.mjs")
+        .args((backend == Backend::Gpu).then_some("--gpu"))
+        .arg("--models")
+        .arg(&models)
+        .arg("--memory")
+        .arg(&memory);
     node.arg("--engine").arg(&engines);
     node.arg("--title").arg(format!("{} at {} px", network.network, network.image_size));
     node.env("AWARE_CHROMIUM", browser::chromium(project)?);

@@ -1,6 +1,6 @@
 //! Command line: one subcommand a purpose.
 
-use crate::bench::{BenchConfig, NetworkConfig, bench_native, bench_page, bench_train};
+use crate::bench::{Backend, BenchConfig, NetworkConfig, bench_native, bench_page, bench_train};
 use crate::pipeline::{Mode, PipelineConfig};
 use crate::project::Project;
 use crate::regression::{Write, compare};
@@ -99,7 +99,7 @@ struct BenchArgs {
 #[derive(Subcommand)]
 enum BenchTarget {
     /// The engine beside onnxruntime-web and LiteRT.js in a headless browser, on a network with random weights.
-    Page(NetworkArguments),
+    Page(PageArguments),
     /// The engine beside onnxruntime, tract and rten on this machine, on a network with random weights.
     Native(NetworkArguments),
     /// A training step beside stock candle.
@@ -139,6 +139,15 @@ struct NetworkArguments {
     /// Width and height of the picture.
     #[arg(long, value_name = "PIXELS", default_value_t = 256)]
     image_size: u32,
+}
+
+#[derive(Args)]
+struct PageArguments {
+    #[command(flatten)]
+    network: NetworkArguments,
+    /// On WebGPU instead: our kernels beside onnxruntime-web and wonnx.
+    #[arg(long)]
+    gpu: bool,
 }
 
 impl NetworkArguments {
@@ -192,8 +201,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(args) => return steps::run(&project, &args.only, args.keep_going.into()),
         Command::Bench(BenchArgs { what }) => match what {
             BenchTarget::Page(args) => {
-                let (config, network) = args.configs();
-                bench_page(&project, &config, &network)?;
+                let backend = if args.gpu { Backend::Gpu } else { Backend::Cpu };
+                let (config, network) = args.network.configs();
+                bench_page(&project, backend, &config, &network)?;
             }
             BenchTarget::Native(args) => {
                 let (config, network) = args.configs();

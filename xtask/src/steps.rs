@@ -59,6 +59,7 @@ const STEPS: &[Step] = &[
     Step { name: "build", about: "program and page", run: build },
     Step { name: "browser", about: "tests of the page in headless Chromium", run: browser },
     Step { name: "pipeline", about: "from pictures to a validated bundle, on a toy set", run: pipeline },
+    Step { name: "gpu", about: "all three networks on a GPU, or its imitation, beside the CPU", run: gpu },
     Step {
         name: "onnx",
         about: "checks of the networks by onnx and onnxruntime, of the engine by ONNX's own tests",
@@ -238,6 +239,25 @@ fn ray(project: &Project) -> Result<()> {
     let mut check = python(project, "tools/check_ray.py");
     check.arg("--aware").arg(project.aware()).arg("--output").arg(project.target.join("ray"));
     run_shown(&mut check, LONG)
+}
+
+/// The networks of the cascade, and the largest difference between GPU and CPU, relative above 1: none in integers alone;
+/// GenConViT's attention is floats, whose products a device may fuse.
+const ON_GPU: [(&str, &str); 3] =
+    [("mobilenetv4-conv-small", "0"), ("efficientnetv2-lite", "0"), ("genconvit", "1e-4")];
+
+fn gpu(project: &Project) -> Result<()> {
+    cargo(project, &[&["build", "--release", "--example", "gpu"], &NATIVE])?;
+    let folder = project.target.join("gpu");
+    for (network, tolerance) in ON_GPU {
+        let file = folder.join(network).with_extension("onnx");
+        let mut export = project.command(project.aware());
+        export.args(["export", "--network", network, "--image-size", "64", "--int8", "--output"]).arg(&file);
+        run_shown(&mut export, LONG)?;
+        let mut compare = project.command(project.target.join("release/examples/gpu"));
+        run_shown(compare.args(["--runs", "1", "--tolerance", tolerance]).arg(&file), LONG)?;
+    }
+    Ok(())
 }
 
 /// How many of ONNX's own tests of operators the engine passes; the others feed or ask for what it has not.

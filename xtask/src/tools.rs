@@ -85,6 +85,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: crate::arm::LINKER, version: Version::AtLeast(10, 0), source: ARM_LINKER },
     // The first one with the dot product came earlier; this is what Debian 11 has.
     Tool { name: crate::arm::EMULATOR, version: Version::AtLeast(5, 2), source: ARM_EMULATOR },
+    // A Vulkan driver, in software where the machine has no other.
+    Tool { name: "vulkaninfo", version: Version::AtLeast(1, 1), source: VULKAN },
     Tool {
         name: "trunk",
         // 0.22 needs a newer Rust than rust-toolchain.toml has.
@@ -136,6 +138,14 @@ const ARM_EMULATOR: Source = Source::System {
     programs: &[crate::arm::EMULATOR],
     probe: &["--version"],
     packages: &["qemu-user"],
+};
+
+/// It fails without a driver.
+const VULKAN: Source = Source::System {
+    variable: None,
+    programs: &["vulkaninfo"],
+    probe: &["--summary"],
+    packages: &["mesa-vulkan-drivers", "vulkan-tools"],
 };
 
 /// Debian keeps `ensurepip`, which a new environment needs, in a package of its own.

@@ -43,13 +43,33 @@ pub fn build_engine(
     name: &str,
     output: &Path,
 ) -> Result<()> {
+    build_program(project, build, &["--no-default-features", "--bin", program], name, output)
+}
+
+/// As [`build_engine`], with wonnx.
+///
+/// # Errors
+/// If cargo or wasm-bindgen fails.
+pub fn build_with_wonnx(project: &Project, build: &Build, program: &str, output: &Path) -> Result<()> {
+    build_program(project, build, &["--bin", program], program, output)
+}
+
+/// `arguments` end with the name of the program.
+fn build_program(
+    project: &Project,
+    build: &Build,
+    arguments: &[&str],
+    name: &str,
+    output: &Path,
+) -> Result<()> {
     let folder = build.folder(project);
     let mut cargo = project.cargo();
-    cargo.args(["build", "--profile", PROFILE, "--target", TARGET, "-p", "web", "--no-default-features"]);
-    cargo.args(["--bin", program, "--target-dir"]).arg(&folder).env("RUSTFLAGS", build.flags);
+    cargo.args(["build", "--profile", PROFILE, "--target", TARGET, "-p", "web"]).args(arguments);
+    cargo.arg("--target-dir").arg(&folder).env("RUSTFLAGS", build.flags);
     run_shown(&mut cargo, LONG)?;
     let mut bindgen = project.command("wasm-bindgen");
     bindgen.args(["--target", "web", "--no-typescript", "--out-name", name, "--out-dir"]).arg(output);
+    let program = arguments.last().copied().unwrap_or(name);
     bindgen.arg(folder.join(TARGET).join(PROFILE).join(program).with_extension("wasm"));
     run_shown(&mut bindgen, LONG).context("run `cargo xtask setup` if a tool is missing")
 }

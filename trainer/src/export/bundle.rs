@@ -262,10 +262,8 @@ impl Content {
     fn manifest(&self) -> Result<Manifest> {
         let file = format!("{}.onnx", self.stage);
         let stage = Stage {
-            name: self.stage.clone(),
-            file: file.clone(),
-            temperature: self.temperature,
             format: Some(network_format(&self.onnx, self.preprocess.size)?),
+            ..Stage::filter(self.stage.clone(), file.clone(), self.temperature)
         };
         let manifest = Manifest {
             schema_version: SCHEMA_VERSION.into(),
@@ -275,6 +273,7 @@ impl Content {
             preprocess: self.preprocess.clone(),
             stages: vec![stage],
             thresholds: self.thresholds,
+            uncertainty: None,
             files: vec![FileEntry::of(file, &self.onnx)],
             golden: None,
             others: Vec::new(),
