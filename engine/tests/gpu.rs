@@ -130,7 +130,12 @@ fn g06_an_error_of_the_device_spoils_what_comes_after_it() {
     // A buffer that no device has.
     let size = u64::MAX / 2;
     let usage = wgpu30::BufferUsages::STORAGE;
-    gpu.device().create_buffer(&wgpu30::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+    gpu.device().create_buffer(&wgpu30::BufferDescriptor {
+        label: None,
+        size,
+        usage,
+        mapped_at_creation: false,
+    });
     for _ in 0..2 {
         assert!(matches!(block_on(session.run(&input)), Err(GpuError::Fault { .. })));
     }
