@@ -5,7 +5,7 @@
 //! Files in integers must agree bit for bit, unless a tolerance is given for what attention does in floats. Ends with 1 if
 //! a result differs, and with 0 and a line where there is no GPU.
 
-use engine::runtime::gpu::{Gpu, GpuSession, choice};
+use engine::runtime::gpu::{Gpu, GpuSession, Peak, choice};
 use engine::{Session, Tensor};
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -92,32 +92,53 @@ fn compare(gpu: &Rc<Gpu>, file: &str, arguments: &Arguments) -> Result<bool, Box
             median(&mut gpu_ms),
             median(&mut cpu_ms),
         );
-        if let Some(times) = times.filter(|_| arguments.with_profile) {
-            print_profile(&session, &times);
+        if let Some(times) = times.filter(|_| arguments.with_profile)
+            && let Some(peak) = block_on(Peak::measure(gpu))?
+        {
+            print_profile(&session, &times, &peak);
         }
     }
     Ok(is_right)
 }
 
-/// Time, multiply-adds and bytes of each kind of kernel.
-fn print_profile(session: &GpuSession, times: &[f64]) {
-    let mut kinds: BTreeMap<&str, (usize, f64, u64, usize)> = BTreeMap::new();
+/// Time, multiply-adds and bytes of each kind of kernel, and what share of the device's roof it reaches.
+fn print_profile(session: &GpuSession, times: &[f64], peak: &Peak) {
+    #[derive(Default)]
+    struct Kind {
+        launches: usize,
+        ms: f64,
+        roof_ms: f64,
+        multiply_adds: u64,
+        bytes: usize,
+    }
+    let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
     for (launch, time) in session.program().launches.iter().zip(times) {
         let kind = kinds.entry(launch.shader.name()).or_default();
-        *kind = (kind.0 + 1, kind.1 + time, kind.2 + launch.multiply_adds, kind.3 + launch.bytes);
+        kind.launches += 1;
+        kind.ms += time;
+        kind.roof_ms += peak.roof_ms(launch);
+        kind.multiply_adds += launch.multiply_adds;
+        kind.bytes += launch.bytes;
     }
+    let per_ms = 1e6;
     println!(
-        "{:26} {:>8} {:>10} {:>9} {:>9} {:>9} {:>9}",
-        "kernel", "launches", "ms", "MMAC", "GMAC/s", "KiB", "GB/s"
+        "roof: {:.1} GMAC/s of bytes, {:.1} GB/s",
+        peak.multiply_adds_per_ms / per_ms,
+        peak.bytes_per_ms / per_ms
     );
-    for (name, (count, ms, macs, bytes)) in kinds {
-        let per_ms = |amount: f64| amount / ms / 1e6;
+    println!(
+        "kernel                     launches         ms      MMAC    GMAC/s       KiB      GB/s   of roof"
+    );
+    for (name, kind) in kinds {
         println!(
-            "{name:26} {count:8} {ms:10.4} {:9.2} {:9.1} {:9.1} {:9.2}",
-            macs as f64 / 1e6,
-            per_ms(macs as f64),
-            bytes as f64 / 1024.0,
-            per_ms(bytes as f64)
+            "{name:26} {:8} {:10.4} {:9.2} {:9.1} {:9.1} {:9.2} {:7.1} %",
+            kind.launches,
+            kind.ms,
+            kind.multiply_adds as f64 / 1e6,
+            kind.multiply_adds as f64 / kind.ms / per_ms,
+            kind.bytes as f64 / 1024.0,
+            kind.bytes as f64 / kind.ms / per_ms,
+            100.0 * kind.roof_ms / kind.ms
         );
     }
 }

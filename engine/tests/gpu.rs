@@ -80,6 +80,8 @@ fn golden_graphs() {
         }
     }
     println!("right {right}, refused {}:\n{}", refused.len(), refused.join("\n"));
+    // Maps whose channels are no whole words, but for pictures, and trees.
+    assert!(refused.len() <= 16, "{} graphs are refused", refused.len());
     assert!(wrong.is_empty(), "wrong:\n{}", wrong.join("\n"));
 }
 
@@ -130,7 +132,7 @@ fn g06_an_error_of_the_device_spoils_what_comes_after_it() {
     // A buffer that no device has.
     let size = u64::MAX / 2;
     let usage = wgpu30::BufferUsages::STORAGE;
-    gpu.device().create_buffer(&wgpu30::BufferDescriptor {
+    let _ = gpu.device().create_buffer(&wgpu30::BufferDescriptor {
         label: None,
         size,
         usage,

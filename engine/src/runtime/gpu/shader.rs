@@ -57,6 +57,8 @@ pub enum Shader {
     Softmax,
     /// Layer norm.
     LayerNorm,
+    /// Nothing but products, to see how many a device makes.
+    Peak(Products),
     /// Floats to bytes.
     Quantise,
     /// Bytes to floats.
@@ -92,6 +94,7 @@ impl Shader {
             Shader::Mean => "mean",
             Shader::Softmax => "softmax",
             Shader::LayerNorm => "layer norm",
+            Shader::Peak(_) => "peak",
             Shader::Quantise => "quantise",
             Shader::Dequantise => "dequantise",
         }
@@ -127,6 +130,8 @@ impl Shader {
             Shader::Mean => &[include_str!("shaders/mean.wgsl")],
             Shader::Softmax => &[FLOATS, include_str!("shaders/softmax.wgsl")],
             Shader::LayerNorm => &[include_str!("shaders/layer_norm.wgsl")],
+            Shader::Peak(Products::Dot) => &[BYTES, DOT, include_str!("shaders/peak.wgsl")],
+            Shader::Peak(Products::F32) => &[BYTES, F32, include_str!("shaders/peak.wgsl")],
             Shader::Quantise => &[BYTES, include_str!("shaders/quantise.wgsl")],
             Shader::Dequantise => &[BYTES, include_str!("shaders/dequantise.wgsl")],
         };
