@@ -40,7 +40,7 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/first", env = "AWARE_BUNDLE")]
+    #[arg(long, default_value = "models/first-int8", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
     /// Judge the largest face, found with this YuNet file, instead of the middle of each picture.
     #[arg(long, value_name = "FILE")]
