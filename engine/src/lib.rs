@@ -12,7 +12,8 @@
 //! 8. [`detector`]: the cascade, driven on this processor;
 //! 9. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
 //! 10. [`report`]: the one result that page, command line and JSON share; [`statistics`] of many;
-//! 11. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with.
+//! 11. [`video`]: frames over time -> one verdict a person;
+//! 12. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with.
 //!
 //! The crate does no I/O and reads no clock, so the same bytes give the same verdict, bit for
 //! bit, natively and as WebAssembly.
@@ -37,6 +38,7 @@ pub mod detector;
 pub mod verdict;
 pub mod report;
 pub mod statistics;
+pub mod video;
 pub mod pattern;
 pub mod golden;
 

@@ -10,6 +10,7 @@ mod paths;
 mod prepare;
 mod scan;
 mod validate;
+mod video;
 
 use anyhow::{Context, Result};
 use bundle::{BundleArgs, run_bundle};
@@ -40,14 +41,17 @@ use trainer::dataset::{Split, read_manifest};
 use trainer::detect::{Outcome, detect_face, load_detector};
 use trainer::device::{DeviceKind, explain};
 use trainer::faces::{FaceConfig, FaceFinder};
+use trainer::ffmpeg::MISSING;
 use trainer::files::{read_limited, write_whole};
 use trainer::import::{Classifier, read_weights, take_weights};
-use trainer::interrupt::Interrupt;
+use trainer::interrupt::{Interrupt, Stop};
 use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
 use trainer::unfold::take_onnx;
+use trainer::video_detect::container_of;
 use validate::{ValidateArgs, run_validate};
+use video::{VideoArgs, find_in_video};
 
 #[derive(Parser)]
 #[command(name = "aware", version, about = "Deepfake detection that never leaves the device")]
@@ -122,12 +126,13 @@ enum Command {
     Bundle(BundleArgs),
     /// Put the face of one picture on the head of another, as PNG.
     Blend(BlendArgs),
-    /// Judge pictures.
+    /// Judge pictures and videos.
     #[command(
         after_help = "Exit codes:\n  0  every file was judged, whatever the verdicts, or whoever read the output had enough\n  \
         1  the bundle did not load, or standard output failed\n  2  the arguments are wrong\n  \
-        3  at least one file was not judged\n  130  stopped by Ctrl-C, 143 by SIGTERM\n\n\
-        Examples:\n  aware detect photo.jpg\n  aware detect --json *.jpg | jq .report.verdict"
+        3  at least one file was not judged\n  4  there is no ffmpeg, and a video among the files\n  130  stopped by Ctrl-C, 143 by SIGTERM\n\n\
+        Examples:\n  aware detect photo.jpg\n  aware detect --json *.jpg | jq .report.verdict\n  \
+        aware detect clip.mp4 --timeline clip.svg --annotated frames"
     )]
     Detect(DetectArgs),
     /// Judge the pictures below a folder, one shard of them in each process.
@@ -204,7 +209,7 @@ struct BlendArgs {
 
 #[derive(Args)]
 struct DetectArgs {
-    /// JPEG, PNG or WebP pictures.
+    /// JPEG, PNG or WebP pictures; MP4, Matroska, WebM, AVI or MPEG-TS videos.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder of the bundle.
@@ -213,13 +218,17 @@ struct DetectArgs {
     /// Judge the largest face, found with this YuNet file, instead of the middle of the picture.
     #[arg(long, value_name = "FILE")]
     faces: Option<PathBuf>,
-    /// One JSON line a file: {"file", "report"} or {"file", "error": {"code", "message"}}.
+    /// One JSON line a file: {"file", "report"}, of a video {"file", "video"}, or {"file", "error": {"code", "message"}}.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    video: VideoArgs,
 }
 
 /// Exit code of `detect` where a file was not judged.
 const NOT_JUDGED: u8 = 3;
+/// Exit code of `detect` where a video was not judged because there is no ffmpeg.
+const NO_FFMPEG: u8 = 4;
 
 /// Parses the arguments, runs the command and gives its exit code.
 pub fn run() -> ExitCode {
@@ -327,16 +336,24 @@ fn write_png(path: &Path, frame: &Frame) -> Result<()> {
 fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
     // Or a line could be cut in the middle.
     let interrupt = Interrupt::install()?;
+    args.video.check(args.files.len())?;
     let mut detector = load_detector(&args.bundle)?;
     let finder = args.faces.clone().map(FaceConfig::new).as_ref().map(FaceFinder::load).transpose()?;
     let mut output = std::io::stdout().lock();
-    let mut all_judged = true;
+    let mut code = 0;
     for file in &args.files {
         if let Some(stop) = interrupt.stop() {
             return Ok(stop.exit_code());
         }
-        let finding = detect_face(&mut detector, finder.as_ref(), file);
-        all_judged &= matches!(finding.outcome, Outcome::Report(_));
+        let finding = match container_of(file) {
+            Some(container) => {
+                find_in_video(&args.video, &mut detector, finder.as_ref(), (file, container), &interrupt)?
+            }
+            None => detect_face(&mut detector, finder.as_ref(), file),
+        };
+        if let Outcome::Error(failure) = &finding.outcome {
+            code = code.max(if failure.code == MISSING { NO_FFMPEG } else { NOT_JUDGED });
+        }
         let line = if args.json { serde_json::to_string(&finding)? } else { finding.text() };
         match writeln!(output, "{line}").and_then(|()| output.flush()) {
             // Whoever reads has enough, as `head` does.
@@ -344,7 +361,7 @@ fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
             written => written.context("cannot write to standard output")?,
         }
     }
-    Ok(if all_judged { ExitCode::SUCCESS } else { ExitCode::from(NOT_JUDGED) })
+    Ok(interrupt.stop().map_or(ExitCode::from(code), Stop::exit_code))
 }
 
 /// A bar on standard error; hidden where that is no terminal.

@@ -3,8 +3,10 @@
 use crate::bundle::read_bundle;
 use crate::faces::FaceFinder;
 use crate::files::path_bytes;
+use crate::timeline;
 use anyhow::Result;
 use engine::frame::MAX_FILE_BYTES;
+use engine::video::VideoReport;
 use engine::{Crop, Detector, Error, Frame, Label, Report};
 use serde::Serialize;
 use std::cell::RefCell;
@@ -31,14 +33,17 @@ pub struct Finding {
 pub enum Outcome {
     /// The judgement.
     Report(Box<Report>),
+    /// The judgement on a video.
+    Video(Box<VideoReport>),
     /// Why there is none.
     Error(Failure),
 }
 
 /// Why a file was not judged.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// The engine's code, "io", or "faces" if the face detector failed.
+    /// The engine's code, "io", "faces" if the face detector failed; of videos also "no_video", "timeout", "ffmpeg" and
+    /// "ffmpeg_missing".
     pub code: String,
     /// What to do about it.
     pub message: String,
@@ -91,7 +96,7 @@ fn read_picture(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn code_of(error: &Error) -> String {
+pub(crate) fn code_of(error: &Error) -> String {
     let json = serde_json::to_value(error.code()).unwrap_or_default();
     json.as_str().unwrap_or("unknown").to_owned()
 }
@@ -103,6 +108,11 @@ impl Finding {
         let file: String = self.file.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         match &self.outcome {
             Outcome::Error(failure) => format!("{file}: not judged: {}", failure.message),
+            Outcome::Video(report) => {
+                let notices: String =
+                    report.notices.iter().map(|notice| format!("\n  {}", notice.text())).collect();
+                format!("{file}: {}{notices}", timeline::text_of(report))
+            }
             Outcome::Report(report) => {
                 let verdict = &report.verdict;
                 let label = match verdict.label {

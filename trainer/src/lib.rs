@@ -14,7 +14,8 @@
 //! 7. [`export`]: network -> ONNX or TFLite, in floats or integers -> [`bundle`] as [`deployment`] says, read back and
 //!    checked, by [`validation`] on any machine; [`profile`]: where its time goes, beside what the machine can do ([`roofline`]), and its [`memory`];
 //! 8. [`optimize`] over [`quantisation`] and [`distill`]: the best epoch learns in integers, is exported and held to the engine; [`unfold`]: a written file becomes a network again;
-//! 9. [`detect`]: pictures on disk -> reports, with the bundle; [`scan`]: folders of many, by many processes, which an
+//! 9. [`detect`]: pictures on disk -> reports, with the bundle; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
+//!    faces in them ([`regions`]), drawn as a [`timeline`] and by [`annotate`]; [`scan`]: folders of many, by many processes, which an
 //!    [`interrupt`] stops in order.
 
 pub mod config;
@@ -82,6 +83,12 @@ pub mod profile;
 pub mod roofline;
 pub mod memory;
 pub mod interrupt;
+pub mod ffmpeg;
+pub mod video_stream;
+pub mod regions;
+pub mod annotate;
+pub mod timeline;
+pub mod video_detect;
 pub mod detect;
 pub mod scan;
 pub mod files;
