@@ -4,6 +4,7 @@ mod bundle;
 mod classify;
 mod export;
 mod faces;
+mod fit_cascade;
 mod judge;
 mod optimize;
 mod paths;
@@ -15,12 +16,13 @@ mod video;
 use anyhow::{Context, Result};
 use bundle::{BundleArgs, run_bundle};
 use candle_core::Device;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use classify::{ClassifyArgs, run_classify};
-use engine::Frame;
 use engine::frame::MAX_FILE_BYTES;
+use engine::{Frame, Preset};
 use export::{ExportArgs, ProfileArgs, run_export, run_profile};
 use faces::{FacesArgs, run_faces};
+use fit_cascade::{FitCascadeArgs, run_fit_cascade};
 use image::ImageEncoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use judge::{
@@ -121,6 +123,9 @@ enum Command {
     /// Time an ONNX file in the engine, step by step.
     #[command(after_help = "Example:\n  aware profile models/first/stage1.onnx --runs 200")]
     Profile(ProfileArgs),
+    /// Fit temperatures, thresholds and a meta-model to networks, and write the cascade as a bundle.
+    #[command(after_help = fit_cascade::EXAMPLES)]
+    FitCascade(FitCascadeArgs),
     /// Write a finished run, or an earlier bundle anew, as a bundle that page and `detect` load.
     #[command(after_help = bundle::EXAMPLES)]
     Bundle(BundleArgs),
@@ -215,6 +220,9 @@ struct DetectArgs {
     /// Folder of the bundle.
     #[arg(long, default_value = "models/first-int8", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
+    /// Where answers count as sure: as the bundle was fitted, at 0.02 and 0.98, or at 0.02 and 0.90.
+    #[arg(long, value_enum, default_value = "fitted")]
+    thresholds: ThresholdsArg,
     /// Judge the largest face, found with this YuNet file, instead of the middle of the picture.
     #[arg(long, value_name = "FILE")]
     faces: Option<PathBuf>,
@@ -223,6 +231,24 @@ struct DetectArgs {
     json: bool,
     #[command(flatten)]
     video: VideoArgs,
+}
+
+/// See [`Preset`].
+#[derive(Clone, Copy, ValueEnum)]
+enum ThresholdsArg {
+    Fitted,
+    Static,
+    Asymmetric,
+}
+
+impl From<ThresholdsArg> for Preset {
+    fn from(argument: ThresholdsArg) -> Self {
+        match argument {
+            ThresholdsArg::Fitted => Preset::Fitted,
+            ThresholdsArg::Static => Preset::Static,
+            ThresholdsArg::Asymmetric => Preset::Asymmetric,
+        }
+    }
 }
 
 /// Exit code of `detect` where a file was not judged.
@@ -259,6 +285,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Optimize(args) => return run_optimize(&args),
         Command::Quantize(args) => run_quantize(&args)?,
         Command::Profile(args) => run_profile(&args)?,
+        Command::FitCascade(args) => run_fit_cascade(&args)?,
         Command::Bundle(args) => run_bundle(&args)?,
         Command::Blend(args) => run_blend(&args)?,
         Command::Detect(args) => return run_detect(&args),
@@ -338,6 +365,7 @@ fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     args.video.check(args.files.len())?;
     let mut detector = load_detector(&args.bundle)?;
+    detector.set_preset(args.thresholds.into());
     let finder = args.faces.clone().map(FaceConfig::new).as_ref().map(FaceFinder::load).transpose()?;
     let mut output = std::io::stdout().lock();
     let mut code = 0;

@@ -120,8 +120,12 @@ impl Finding {
                     Label::Fake => "FAKE",
                     Label::Uncertain => "UNCERTAIN",
                 };
+                let missing = match report.missing.as_slice() {
+                    [] => String::new(),
+                    names => format!(", {} missing", names.join(", ")),
+                };
                 format!(
-                    "{file}: {label}  P(fake) {:.3}  by {} of {} {}, {:.1} ms",
+                    "{file}: {label}  P(fake) {:.3}  by {} of {} {}{missing}, {:.1} ms",
                     verdict.probability_fake,
                     verdict.decided_by,
                     report.model.name,

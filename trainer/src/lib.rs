@@ -14,7 +14,9 @@
 //! 7. [`export`]: network -> ONNX or TFLite, in floats or integers -> [`bundle`] as [`deployment`] says, read back and
 //!    checked, by [`validation`] on any machine; [`profile`]: where its time goes, beside what the machine can do ([`roofline`]), and its [`memory`];
 //! 8. [`optimize`] over [`quantisation`] and [`distill`]: the best epoch learns in integers, is exported and held to the engine; [`unfold`]: a written file becomes a network again;
-//! 9. [`detect`]: pictures on disk -> reports, with the bundle; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
+//! 9. [`fit_cascade`]: networks -> their [`answers`] -> a meta-model of trees ([`stacking`] over [`boosting`]) -> a bundle of several
+//!    stages, with a [`cascade_report`];
+//! 10. [`detect`]: pictures on disk -> reports, with the bundle; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
 //!    faces in them ([`regions`]), drawn as a [`timeline`] and by [`annotate`]; [`scan`]: folders of many, by many processes, which an
 //!    [`interrupt`] stops in order.
 
@@ -73,11 +75,16 @@ pub mod features;
 pub mod pca;
 pub mod pipeline;
 pub mod complementarity;
+pub mod boosting;
+pub mod stacking;
 pub mod export;
 pub mod quantisation;
 pub mod optimize;
 pub mod deployment;
 pub mod bundle;
+pub mod answers;
+pub mod cascade_report;
+pub mod fit_cascade;
 pub mod validation;
 pub mod profile;
 pub mod roofline;

@@ -3,7 +3,7 @@
 use crate::bundle::read_bundle;
 use crate::export::network_format;
 use anyhow::{Context, Result, ensure};
-use engine::bundle::{NetworkFormat, Stage};
+use engine::bundle::{NetworkFormat, Role, Stage};
 use engine::golden::GoldenReport;
 use engine::report::ModelIdentity;
 use engine::runtime::cpu::int8::Level;
@@ -191,7 +191,10 @@ impl Validation {
 /// The figures of a stage, whose file must be what the manifest says.
 fn figures(bundle: &Bundle, stage: &Stage, runs: usize) -> Result<StageFigures> {
     let onnx = bundle.content(&stage.file).with_context(|| format!("{} is missing", stage.file))?;
-    let format = network_format(onnx, bundle.manifest().preprocess.size)?;
+    // Trees have no picture for an input.
+    let is_meta = stage.role == Role::Meta;
+    let size = if is_meta { 0 } else { bundle.manifest().preprocess_of(stage).size };
+    let format = network_format(onnx, size)?;
     ensure!(
         stage.format.is_none_or(|said| said == format),
         "{} is {format:?}, the manifest says {:?}",

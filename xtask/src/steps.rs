@@ -219,6 +219,10 @@ fn onnx(project: &Project) -> Result<()> {
     let mut check = python(project, "tools/check_onnx.py");
     check.arg("--aware").arg(project.aware());
     run_shown(&mut check, LONG)?;
+    const BOOSTED: &str = "boosted";
+    cargo(project, &[&["build", "--release", "-p", "trainer", "--example", BOOSTED]])?;
+    let mut check = python(project, "tools/check_trees.py");
+    run_shown(check.arg("--boosted").arg(project.target.join("release/examples").join(BOOSTED)), LONG)?;
     let tests = project.target.join("node-tests");
     run_shown(python(project, "tools/node_tests.py").arg("--output").arg(&tests), LONG)?;
     let mut run = project.cargo();

@@ -1,5 +1,6 @@
 //! A finished run, or an earlier bundle, with networks, model card and examples -> a bundle that was read back and checked.
 
+use super::cascade::CascadeContent;
 use super::format::network_format;
 use super::onnx::{Metadata, onnx_bytes, with_metadata};
 use super::parity::{Parity, Reference, candle_logits, engine_logits};
@@ -17,7 +18,8 @@ use engine::bundle::{
     FileEntry, MANIFEST_NAME, MAX_FILE_BYTES, NetworkFormat, OtherFile, SCHEMA_VERSION, Stage,
 };
 use engine::golden::{GOLDEN_NAME, Golden};
-use engine::{Bundle, Detector, Manifest, Preprocess, Tensor, Thresholds};
+use engine::uncertainty::Uncertainty;
+use engine::{Bundle, Detector, Manifest, Preprocess, Session, Tensor, Thresholds};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -66,18 +68,28 @@ pub fn write_bundle(
     config.check()?;
     // Refused before the work, not behind it.
     let output = NewFolder::create(folder, existing)?;
-    let content = Content::gather(source, config)?;
-    let (manifest, files) = content.package(source, config)?;
-    for (name, bytes) in &files {
+    let (manifest, files) = match CascadeContent::of_bundle(source, config)? {
+        Some(cascade) => cascade.package(config)?,
+        None => Content::gather(source, config)?.package(source, config)?,
+    };
+    write_files(output, &manifest, &files)
+        .with_context(|| format!("{} was not written as it should be", folder.display()))?;
+    Ok(manifest)
+}
+
+/// Writes a bundle's files, reads them back as any user would, and gives the folder its name.
+///
+/// # Errors
+/// If a file cannot be written, or what is read back does not pass.
+pub(super) fn write_files(output: NewFolder, manifest: &Manifest, files: &[File]) -> Result<()> {
+    for (name, bytes) in files {
         output.write(name, bytes)?;
     }
-    let mut json = serde_json::to_vec_pretty(&manifest)?;
+    let mut json = serde_json::to_vec_pretty(manifest)?;
     json.push(b'\n');
     output.write(MANIFEST_NAME, &json)?;
-    check_written(&read_bundle(output.temporary())?)
-        .with_context(|| format!("{} was not written as it should be", folder.display()))?;
-    output.finish()?;
-    Ok(manifest)
+    check_written(&read_bundle(output.temporary())?)?;
+    output.finish()
 }
 
 /// Loads what was written as any user would, and runs the golden vectors.
@@ -92,7 +104,7 @@ fn check_written(bundle: &Bundle) -> Result<()> {
 }
 
 /// A file of a bundle: name and content.
-type File = (String, Vec<u8>);
+pub(super) type File = (String, Vec<u8>);
 
 /// What a bundle says, and its network.
 struct Content {
@@ -103,6 +115,7 @@ struct Content {
     preprocess: Preprocess,
     temperature: f64,
     thresholds: Thresholds,
+    uncertainty: Uncertainty,
     training: Value,
     stage: String,
     onnx: Vec<u8>,
@@ -193,6 +206,7 @@ impl Content {
             preprocess: run.preprocess(),
             temperature: metrics.temperature,
             thresholds: metrics.thresholds,
+            uncertainty: Uncertainty::default(),
             training: serde_json::json!({
                 "network": run.network,
                 "datasets": run.datasets,
@@ -234,6 +248,7 @@ impl Content {
             preprocess: manifest.preprocess,
             temperature: stage.temperature,
             thresholds: manifest.thresholds,
+            uncertainty: manifest.uncertainty.unwrap_or_default(),
             training: manifest.training,
             stage: stage.name,
             onnx: onnx.clone(),
@@ -263,6 +278,7 @@ impl Content {
         let file = format!("{}.onnx", self.stage);
         let stage = Stage {
             format: Some(network_format(&self.onnx, self.preprocess.size)?),
+            multiply_adds: Some(Session::load(&self.onnx)?.plan().multiply_adds()),
             ..Stage::filter(self.stage.clone(), file.clone(), self.temperature)
         };
         let manifest = Manifest {
@@ -273,7 +289,7 @@ impl Content {
             preprocess: self.preprocess.clone(),
             stages: vec![stage],
             thresholds: self.thresholds,
-            uncertainty: None,
+            uncertainty: Some(self.uncertainty.clone()),
             files: vec![FileEntry::of(file, &self.onnx)],
             golden: None,
             others: Vec::new(),
@@ -306,22 +322,35 @@ impl Content {
             files.push((other.entry.file.clone(), other.content));
             manifest.others.push(other.entry);
         }
-        let mut golden = serde_json::to_vec_pretty(&golden)?;
-        golden.push(b'\n');
-        files.push((GOLDEN_NAME.into(), golden));
-        manifest.golden = Some(GOLDEN_NAME.into());
-        files.push((CARD_NAME.into(), self.card));
-        let examples = EXAMPLES.iter().filter(|_| config.include_examples);
-        files.extend(examples.map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())));
-        let list =
-            |files: &[File]| files.iter().map(|(name, content)| FileEntry::of(name, content)).collect();
-        manifest.files = list(&files);
-        files.push((README_NAME.into(), readme(&manifest).into_bytes()));
-        manifest.files = list(&files);
-        check_size(&manifest, config)?;
-        // Clashing names, above all, before anything is written.
-        Ok((Manifest::parse(&serde_json::to_vec(&manifest)?)?, files))
+        complete(manifest, files, &golden, self.card, config)
     }
+}
+
+/// Puts golden vectors, card, examples and page beside a bundle's networks, and lists all of them.
+///
+/// # Errors
+/// If the manifest does not pass the engine's checks, or the files are too large together.
+pub(super) fn complete(
+    mut manifest: Manifest,
+    mut files: Vec<File>,
+    golden: &Golden,
+    card: Vec<u8>,
+    config: &DeploymentConfig,
+) -> Result<(Manifest, Vec<File>)> {
+    let mut golden = serde_json::to_vec_pretty(golden)?;
+    golden.push(b'\n');
+    files.push((GOLDEN_NAME.into(), golden));
+    manifest.golden = Some(GOLDEN_NAME.into());
+    files.push((CARD_NAME.into(), card));
+    let examples = EXAMPLES.iter().filter(|_| config.include_examples);
+    files.extend(examples.map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())));
+    let list = |files: &[File]| files.iter().map(|(name, content)| FileEntry::of(name, content)).collect();
+    manifest.files = list(&files);
+    files.push((README_NAME.into(), readme(&manifest).into_bytes()));
+    manifest.files = list(&files);
+    check_size(&manifest, config)?;
+    // Clashing names, above all, before anything is written.
+    Ok((Manifest::parse(&serde_json::to_vec(&manifest)?)?, files))
 }
 
 fn check_size(manifest: &Manifest, config: &DeploymentConfig) -> Result<()> {
@@ -406,11 +435,11 @@ fn check_tflite(file: &[u8], side: usize) -> Result<()> {
 }
 
 /// The first of two texts that is given.
-fn text(what: &str, given: Option<&str>, default: Option<&str>) -> Result<String> {
+pub(super) fn text(what: &str, given: Option<&str>, default: Option<&str>) -> Result<String> {
     let text = given.or(default);
     Ok(text.with_context(|| format!("a run has no {what}; give one with --{what}"))?.to_owned())
 }
 
-fn read_card(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_card(path: &Path) -> Result<Vec<u8>> {
     read_limited(path, MAX_FILE_BYTES).context("the model card")
 }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod bundle;
+mod cascade;
 mod format;
 pub mod names;
 mod onnx;
@@ -11,8 +12,11 @@ mod ranges;
 mod readme;
 mod scheme;
 pub mod tflite;
+mod trees;
+mod values;
 
 pub use bundle::{BundleSource, Origin, write_bundle};
+pub use cascade::{CascadeContent, write_cascade};
 pub use format::network_format;
 pub use onnx::{Metadata, onnx_bytes, onnx_model, with_metadata};
 pub use quantise::{layer_inputs, layer_of, points, quantise, quantised};
@@ -22,3 +26,5 @@ pub use scheme::{
     nearest_scale,
 };
 pub use tflite::tflite_bytes;
+pub use trees::trees_bytes;
+pub use values::{COPY_ERRORS, DIRECTIONS, Reduction, with_embedding, with_values};

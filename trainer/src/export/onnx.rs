@@ -290,7 +290,7 @@ pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     }
 }
 
-fn value_info(name: &str, shape: &[usize]) -> ValueInfoProto {
+pub(super) fn value_info(name: &str, shape: &[usize]) -> ValueInfoProto {
     let dim = |&extent: &usize| DimensionProto { dim_value: Some(extent as i64), dim_param: None };
     let shape = TensorShapeProto { dim: shape.iter().map(dim).collect() };
     let tensor_type = TensorTypeProto { elem_type: FLOAT, shape: Some(shape) };
