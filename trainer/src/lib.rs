@@ -17,8 +17,8 @@
 //! 9. [`fit_cascade`]: networks -> their [`answers`] -> a meta-model of trees ([`stacking`] over [`boosting`]) -> a bundle of several
 //!    stages, with a [`cascade_report`];
 //! 10. [`detect`]: pictures on disk -> reports, with the bundle; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
-//!    faces in them ([`regions`]), drawn as a [`timeline`] and by [`annotate`]; [`scan`]: folders of many, by many processes, which an
-//!    [`interrupt`] stops in order.
+//!     faces in them ([`regions`]), drawn as a [`timeline`] and by [`annotate`]; [`scan`]: folders of many, by many processes, which an
+//!     [`interrupt`] stops in order.
 
 pub mod config;
 pub mod dataset;
