@@ -14,7 +14,8 @@
 //! 7. [`export`]: network -> ONNX or TFLite, in floats or integers -> [`bundle`] as [`deployment`] says, read back and
 //!    checked, by [`validation`] on any machine; [`profile`]: where its time goes, beside what the machine can do ([`roofline`]), and its [`memory`];
 //! 8. [`optimize`] over [`quantisation`] and [`distill`]: the best epoch learns in integers, is exported and held to the engine; [`unfold`]: a written file becomes a network again;
-//! 9. [`detect`]: pictures on disk -> reports, with the bundle; [`scan`]: folders of many, by many processes, which an
+//! 9. [`locator`]: the face detector, from boxes of another one to a folder that [`faces`] reads;
+//! 10. [`detect`]: pictures on disk -> reports, with the bundle; [`scan`]: folders of many, by many processes, which an
 //!    [`interrupt`] stops in order.
 
 pub mod config;
@@ -28,6 +29,7 @@ pub mod duplicates;
 pub mod video;
 pub mod yunet;
 pub mod faces;
+pub mod locator;
 mod spool;
 mod pictures;
 pub mod prepare;
