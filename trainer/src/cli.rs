@@ -223,7 +223,7 @@ struct DetectArgs {
     /// Folder of the bundle.
     #[arg(long, default_value = "models/first-int8", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
-    /// Judge the largest face, found with this detector (a folder as models/face, or a YuNet file), instead of the middle
+    /// Judge the largest face, found with this detector (a folder of `bundle-face`, or a YuNet file), instead of the middle
     /// of the picture.
     #[arg(long, value_name = "DETECTOR")]
     faces: Option<PathBuf>,

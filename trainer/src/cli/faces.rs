@@ -13,17 +13,16 @@ use trainer::faces::{FaceConfig, FaceFinder, Pick};
 use trainer::files::{path_bytes, read_limited};
 
 /// Examples of `aware faces --help`.
-pub(super) const EXAMPLES: &str = "The detector is a folder as `bundle-face` writes it, models/face in this \
-    repository, or a YuNet file that you have (one with inputs of 320 pixels finds faces that fill a picture, one of \
-    640 smaller ones, too).\n\n\
+pub(super) const EXAMPLES: &str = "The detector is a folder as `bundle-face` writes it, or a YuNet file that you have \
+    (one with inputs of 320 pixels finds faces that fill a picture, one of 640 smaller ones, too). None is shipped.\n\n\
     Exit codes:\n  0  every picture was looked at\n  1  the detector did not load\n  2  the arguments are wrong\n  \
     3  at least one picture was not looked at\n\n\
-    Examples:\n  aware faces photo.jpg\n  aware faces --detector yunet.onnx photo.jpg --json";
+    Examples:\n  aware faces --detector runs/face-bundle photo.jpg\n  aware faces --detector yunet.onnx photo.jpg --json";
 
 #[derive(Args)]
 pub(super) struct FacesArgs {
     /// Folder of a face detector, or ONNX file of YuNet.
-    #[arg(long, value_name = "DETECTOR", default_value = "models/face", env = "AWARE_FACES")]
+    #[arg(long, value_name = "DETECTOR")]
     detector: PathBuf,
     /// Least score of a face, 0 to 1; the detector's own by default, 0.6 for YuNet.
     #[arg(long, value_name = "SCORE")]

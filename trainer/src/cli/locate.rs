@@ -31,8 +31,8 @@ pub(super) const BUNDLE_HELP: &str = "Example:\n  aware bundle-face --run runs/f
 
 /// Examples of `aware evaluate-faces --help`.
 pub(super) const EVALUATE_HELP: &str = "Examples:\n  \
-    aware evaluate-faces --reference yunet_n_320_320.onnx --manifest runs/manifest.csv --split test\n  \
-    aware evaluate-faces --reference yunet_n_320_320.onnx --videos CLIPS --frames runs/frames --stride 5";
+    aware evaluate-faces --detector runs/face-bundle --reference yunet_n_320_320.onnx --manifest runs/manifest.csv --split test\n  \
+    aware evaluate-faces --detector runs/face-bundle --reference yunet_n_320_320.onnx --videos CLIPS --frames runs/frames --stride 5";
 
 #[derive(Args)]
 pub(super) struct TrainFaceArgs {
@@ -78,7 +78,7 @@ pub(super) struct BundleFaceArgs {
 #[derive(Args)]
 pub(super) struct EvaluateFacesArgs {
     /// Detector that is judged: a folder, or ONNX file of YuNet.
-    #[arg(long, value_name = "DETECTOR", default_value = "models/face")]
+    #[arg(long, value_name = "DETECTOR")]
     detector: PathBuf,
     /// Detector that it is judged by.
     #[arg(long, value_name = "DETECTOR")]

@@ -79,7 +79,7 @@ pub(super) struct PrepareArgs {
 
 #[derive(Args)]
 struct FaceArgs {
-    /// Look for faces with this detector (a folder as models/face, or a YuNet file), and use those of at least 80 pixels
+    /// Look for faces with this detector (a folder of `bundle-face`, or a YuNet file), and use those of at least 80 pixels
     /// with their surroundings.
     #[arg(long = "faces", value_name = "DETECTOR")]
     detector: Option<PathBuf>,

@@ -145,15 +145,11 @@ pub fn average_precision(pictures: &[Matches]) -> f64 {
         }
     }
     // From the least sure face on, the best precision so far.
-    let mut best = 0f64;
-    let sum: f64 = steps
-        .iter()
-        .rev()
-        .map(|precision| {
-            best = best.max(*precision);
-            best
-        })
-        .sum();
+    let [mut best, mut sum] = [0f64; 2];
+    for precision in steps.into_iter().rev() {
+        best = best.max(precision);
+        sum += best;
+    }
     sum / wanted.max(1) as f64
 }
 

@@ -36,6 +36,8 @@ use std::time::Instant;
 pub const MAX_OVERLAP: f32 = 0.4;
 /// P(face) of each cell before anything is learned (arXiv 1708.02002, section 4.1).
 const PRIOR: f64 = 0.01;
+/// First weights of the outputs over those of other layers.
+const FIRST_OUTPUTS: f64 = 0.02;
 /// Boxes below this score are not looked at in validation.
 const LEAST_SCORE: f32 = 0.05;
 /// At this score recall and precision are reported on the way.
@@ -61,11 +63,14 @@ impl Locator {
         let vb = VarBuilder::from_varmap(&variables, DType::F32, device);
         let model = FaceLocator::new(&vb, &config.preset()?)?;
         initialise(&variables, config.seed)?;
-        for (name, variable) in lock(&variables).iter() {
-            if name.starts_with("outputs.") && name.ends_with(".bias") {
+        for (name, variable) in lock(&variables).iter().filter(|(name, _)| name.starts_with("outputs.")) {
+            if name.ends_with(".bias") {
                 let mut bias: Vec<f32> = variable.to_vec1()?;
                 bias[0] = -((1.0 - PRIOR) / PRIOR).ln() as f32;
                 variable.set(&Tensor::new(&bias[..], device)?)?;
+            } else {
+                // Small, or most distances are cut off from the start and learn nothing.
+                variable.set(&(variable.as_tensor() * FIRST_OUTPUTS)?)?;
             }
         }
         Ok(Locator { variables, model })

@@ -171,7 +171,9 @@ fn largest_difference(
     let mut largest = 0f32;
     for scene in scenes.iter().step_by(spread) {
         let outputs = session.run_all(&[&input(scene, config)])?;
-        let maps = locator.model.forward_t(&pictures(std::slice::from_ref(scene), config, config.image_size)?, false)?;
+        let maps = locator
+            .model
+            .forward_t(&pictures(std::slice::from_ref(scene), config, config.image_size)?, false)?;
         for (output, map) in outputs.iter().zip(&maps) {
             let wanted: Vec<f32> = map.flatten_all()?.to_vec1()?;
             ensure!(output.values().len() == wanted.len(), "an output of another size than candle's");
