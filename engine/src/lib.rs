@@ -3,7 +3,7 @@
 //! The inference story, one module a step:
 //!
 //! 1. [`frame`]: encoded bytes -> upright RGB pixels, hostile files refused before allocation;
-//! 2. [`crop`]: the square of the frame that is judged;
+//! 2. [`faces`] and [`crop`]: the faces of the frame, and the square that is judged;
 //! 3. [`preprocess`]: crop -> normalised [`Tensor`] `[1, 3, S, S]`;
 //! 4. [`manifest`] and [`bundle`]: model files and how they are read, every byte checked against its sha256;
 //! 5. [`runtime`]: ONNX graph -> plan -> CPU kernels; knows nothing of faces;
@@ -23,6 +23,7 @@
 pub mod error;
 pub mod frame;
 pub mod crop;
+pub mod faces;
 pub mod preprocess;
 pub mod tensor;
 pub mod stage;
@@ -50,6 +51,7 @@ pub use cascade::{Cascade, Judgement, Next};
 pub use crop::Crop;
 pub use detector::Detector;
 pub use error::{Error, ErrorCode};
+pub use faces::{Face, FaceDetector, Faces};
 pub use frame::Frame;
 pub use golden::Golden;
 pub use preprocess::Preprocess;

@@ -225,7 +225,7 @@ pub(crate) fn is_read(version: &str, known: &str) -> bool {
 }
 
 /// Refuses names that could leave the bundle's folder or mean a device.
-fn check_file_name(name: &str) -> Result<(), Error> {
+pub(crate) fn check_file_name(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let ok = !name.is_empty() && name.len() <= 128 && name.chars().all(plain) && !name.starts_with('.');
     if ok && !name.eq_ignore_ascii_case(MANIFEST_NAME) {

@@ -67,7 +67,7 @@ fn check_listing(folder: &Path, manifest: &Manifest) -> Result<()> {
 }
 
 /// The content of a file that lies in the bundle itself: no link of either kind, no device, no pipe.
-fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let metadata =
         std::fs::symlink_metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     let is_link = metadata.is_symlink();

@@ -6,6 +6,7 @@ mod export;
 mod faces;
 mod fit_cascade;
 mod judge;
+mod locate;
 mod optimize;
 mod paths;
 mod prepare;
@@ -28,6 +29,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use judge::{
     CompareArgs, EvaluateArgs, FeaturesArgs, LeaveOneOutArgs, run_compare, run_evaluate, run_features,
     run_leave_one_out,
+};
+use locate::{
+    BundleFaceArgs, EvaluateFacesArgs, TrainFaceArgs, run_bundle_face, run_evaluate_faces, run_train_face,
 };
 use optimize::{OptimizeArgs, QuantizeArgs, run_optimize, run_quantize};
 use paths::{PathsArgs, run_paths};
@@ -129,6 +133,15 @@ enum Command {
     /// Write a finished run, or an earlier bundle anew, as a bundle that page and `detect` load.
     #[command(after_help = bundle::EXAMPLES)]
     Bundle(BundleArgs),
+    /// Train a face detector on scenes made of a manifest's pictures, with boxes by a YuNet file.
+    #[command(after_help = locate::TRAIN_HELP)]
+    TrainFace(TrainFaceArgs),
+    /// Write a trained face detector as a folder that `faces` and `detect --faces` load.
+    #[command(after_help = locate::BUNDLE_HELP)]
+    BundleFace(BundleFaceArgs),
+    /// Compare a face detector with another one: recall and precision of its boxes.
+    #[command(after_help = locate::EVALUATE_HELP)]
+    EvaluateFaces(EvaluateFacesArgs),
     /// Put the face of one picture on the head of another, as PNG.
     Blend(BlendArgs),
     /// Judge pictures and videos.
@@ -223,8 +236,9 @@ struct DetectArgs {
     /// Where answers count as sure: as the bundle was fitted, at 0.02 and 0.98, or at 0.02 and 0.90.
     #[arg(long, value_enum, default_value = "fitted")]
     thresholds: ThresholdsArg,
-    /// Judge the largest face, found with this YuNet file, instead of the middle of the picture.
-    #[arg(long, value_name = "FILE")]
+    /// Judge the largest face, found with this detector (a folder of `bundle-face`, or a YuNet file), instead of the middle
+    /// of the picture.
+    #[arg(long, value_name = "DETECTOR")]
     faces: Option<PathBuf>,
     /// One JSON line a file: {"file", "report"}, of a video {"file", "video"}, or {"file", "error": {"code", "message"}}.
     #[arg(long)]
@@ -287,6 +301,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Profile(args) => run_profile(&args)?,
         Command::FitCascade(args) => run_fit_cascade(&args)?,
         Command::Bundle(args) => run_bundle(&args)?,
+        Command::TrainFace(args) => run_train_face(&args)?,
+        Command::BundleFace(args) => run_bundle_face(&args)?,
+        Command::EvaluateFaces(args) => run_evaluate_faces(&args)?,
         Command::Blend(args) => run_blend(&args)?,
         Command::Detect(args) => return run_detect(&args),
         Command::Scan(args) => return run_scan(&args),

@@ -167,6 +167,10 @@ mod tests {
             if path.extension().is_none_or(|extension| extension != "toml") {
                 continue;
             }
+            if path.file_stem().is_some_and(|stem| stem == "face") {
+                crate::locator::config::LocatorConfig::read(&path)?;
+                continue;
+            }
             let config = RunConfig::read(&path)?;
             config.check().with_context(|| path.display().to_string())?;
             assert!(crate::models::Model::presets().contains(&config.network.as_str()), "{}", config.network);

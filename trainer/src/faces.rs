@@ -1,17 +1,19 @@
-//! Faces in pictures, found by a YuNet file that the user names; none is shipped.
+//! Faces in pictures, found by a folder that `aware bundle-face` wrote, or by a YuNet file that the user names.
 
 use crate::files::read_limited;
-use crate::yunet::{Canvas, Face};
+use crate::locator::folder::read_face_files;
+use crate::yunet::Canvas;
 use anyhow::{Context, Result, ensure};
 use engine::crop::{CropKind, FaceBox};
-use engine::{Crop, Frame, Session};
+use engine::faces::{FaceFiles, QUALITY_THRESHOLD};
+use engine::{Crop, Face, FaceDetector, Faces, Frame, Session};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-/// Largest detector that is read; YuNet has a third of a megabyte.
+/// Largest YuNet file that is read; YuNet has a third of a megabyte.
 const MAX_DETECTOR_BYTES: u64 = 64 << 20;
-/// Least score of a face; OpenCV's samples ask for 0.9, the publishers' evaluation starts lower.
-pub const THRESHOLD: f32 = 0.6;
+/// Least score of a face for YuNet; OpenCV's samples ask for 0.9, the publishers' evaluation starts lower.
+pub const YUNET_THRESHOLD: f32 = 0.6;
 
 /// Which faces of a picture are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -26,10 +28,12 @@ pub enum Pick {
 /// How faces are found.
 #[derive(Debug, Clone)]
 pub struct FaceConfig {
-    /// ONNX file of YuNet.
+    /// Folder of a face detector of ours, or ONNX file of YuNet.
     pub detector: PathBuf,
-    /// Least score of a face, 0 to 1.
-    pub threshold: f32,
+    /// Least score of a face, 0 to 1; the detector's own if absent.
+    pub threshold: Option<f32>,
+    /// A face whose quality is below is marked, 0 to 1.
+    pub quality_threshold: f64,
     /// Which faces of each picture or frame.
     pub pick: Pick,
     /// At most so many of a picture, or of all frames of a video.
@@ -39,30 +43,40 @@ pub struct FaceConfig {
 }
 
 impl FaceConfig {
-    /// The largest face of a picture, at most 50 of a video, in squares, found by the file `detector`.
+    /// The largest face of a picture, at most 50 of a video, in squares, found by `detector`.
     pub fn new(detector: PathBuf) -> Self {
         let (pick, crop) = (Pick::Largest, CropKind::Square);
-        FaceConfig { detector, threshold: THRESHOLD, pick, max_faces: 50, crop }
+        let quality_threshold = QUALITY_THRESHOLD;
+        FaceConfig { detector, threshold: None, quality_threshold, pick, max_faces: 50, crop }
     }
 }
 
 /// A face detector, ready to look; many threads may use it at once.
 pub struct FaceFinder {
     config: FaceConfig,
-    onnx: Vec<u8>,
-    /// Sessions that no thread uses now.
-    idle: Mutex<Vec<Session>>,
+    network: Network,
+}
+
+/// What looks, and what of it no thread uses now.
+enum Network {
+    Own { files: FaceFiles, idle: Mutex<Vec<FaceDetector>> },
+    Yunet { onnx: Vec<u8>, idle: Mutex<Vec<Session>> },
 }
 
 impl FaceFinder {
     /// The detector that `config` names.
     ///
     /// # Errors
-    /// If the file does not read, or is no network that takes a picture.
+    /// If the folder or file does not read, or is no network that takes a picture.
     pub fn load(config: &FaceConfig) -> Result<Self> {
-        let onnx = read_limited(&config.detector, MAX_DETECTOR_BYTES)?;
-        let finder = FaceFinder { config: config.clone(), onnx, idle: Mutex::default() };
-        finder.give_back(finder.session()?);
+        let network = if config.detector.is_dir() {
+            Network::Own { files: read_face_files(&config.detector)?, idle: Mutex::default() }
+        } else {
+            let onnx = read_limited(&config.detector, MAX_DETECTOR_BYTES)?;
+            Network::Yunet { onnx, idle: Mutex::default() }
+        };
+        let finder = FaceFinder { config: config.clone(), network };
+        finder.side()?;
         Ok(finder)
     }
 
@@ -71,24 +85,49 @@ impl FaceFinder {
     /// # Errors
     /// If the detector does not load.
     pub fn side(&self) -> Result<usize> {
-        let session = self.session()?;
-        let side = session.input_shape().iter().copied().max().unwrap_or(0);
-        self.give_back(session);
-        Ok(side)
+        match &self.network {
+            Network::Own { files, idle } => {
+                give_back(idle, self.own(files, idle)?);
+                Ok(files.manifest().preprocess.size as usize)
+            }
+            Network::Yunet { onnx, idle } => {
+                let session = self.yunet(onnx, idle)?;
+                let side = session.input_shape().iter().copied().max().unwrap_or(0);
+                give_back(idle, session);
+                Ok(side)
+            }
+        }
     }
 
-    /// Every face in `frame`, the surest first.
+    /// The faces in `frame`, the surest first, with what is to be said about them.
     ///
     /// # Errors
-    /// If the network does not run on it, or its outputs are not YuNet's.
-    pub fn faces(&self, frame: &Frame) -> Result<Vec<Face>> {
-        let mut session = self.session()?;
-        let [_, _, height, width] = *session.input_shape() else { unreachable!("checked when loaded") };
-        let canvas = Canvas::new(frame, [width, height]);
-        let outputs = session.run_all(&[&canvas.input])?;
-        let faces = canvas.faces(&outputs, self.config.threshold)?;
-        self.give_back(session);
-        Ok(faces)
+    /// If the network does not run on it, or its outputs are not a face detector's.
+    pub fn faces(&self, frame: &Frame) -> Result<Faces> {
+        let quality_threshold = self.config.quality_threshold;
+        match &self.network {
+            Network::Own { files, idle } => {
+                let mut detector = self.own(files, idle)?;
+                let threshold = self.config.threshold.unwrap_or(files.manifest().score_threshold);
+                let faces = detector.faces_above(frame, threshold, quality_threshold)?;
+                give_back(idle, detector);
+                Ok(faces)
+            }
+            Network::Yunet { onnx, idle } => {
+                let mut session = self.yunet(onnx, idle)?;
+                let [_, _, height, width] = *session.input_shape() else {
+                    unreachable!("checked when loaded")
+                };
+                let canvas = Canvas::new(frame, [width, height]);
+                let outputs = session.run_all(&[&canvas.input])?;
+                let found = canvas.faces(&outputs, self.config.threshold.unwrap_or(YUNET_THRESHOLD))?;
+                give_back(idle, session);
+                let face = |found: &crate::yunet::Face| {
+                    Face::new(frame, found.region, found.score, quality_threshold)
+                };
+                Ok(Faces::new(found.iter().map(face).collect()))
+            }
+        }
     }
 
     /// The picked faces of `frame`, large enough to be cropped, the largest first.
@@ -97,7 +136,7 @@ impl FaceFinder {
     /// As [`FaceFinder::faces`].
     pub fn usable(&self, frame: &Frame) -> Result<Vec<FaceBox>> {
         let is_usable = |face: &FaceBox| Crop::of_face(face, frame, self.config.crop).is_some();
-        let mut faces: Vec<FaceBox> = self.faces(frame)?.into_iter().map(|face| face.region).collect();
+        let mut faces: Vec<FaceBox> = self.faces(frame)?.faces.into_iter().map(|face| face.region).collect();
         faces.sort_by_key(|face| std::cmp::Reverse(face.area()));
         faces.retain(is_usable);
         if self.config.pick == Pick::Largest {
@@ -115,20 +154,31 @@ impl FaceFinder {
         Ok(largest.and_then(|face| Crop::of_face(&face, frame, self.config.crop)))
     }
 
-    fn session(&self) -> Result<Session> {
-        let idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
-        if let Some(session) = idle {
+    fn own(&self, files: &FaceFiles, idle: &Mutex<Vec<FaceDetector>>) -> Result<FaceDetector> {
+        match take(idle) {
+            Some(detector) => Ok(detector),
+            None => FaceDetector::load(files)
+                .with_context(|| format!("{} is no face detector", self.config.detector.display())),
+        }
+    }
+
+    fn yunet(&self, onnx: &[u8], idle: &Mutex<Vec<Session>>) -> Result<Session> {
+        if let Some(session) = take(idle) {
             return Ok(session);
         }
         let name = self.config.detector.display();
-        let session = Session::load(&self.onnx).with_context(|| format!("{name} is no face detector"))?;
+        let session = Session::load(onnx).with_context(|| format!("{name} is no face detector"))?;
         let shape = session.input_shape();
         let is_picture = matches!(shape, [1, 3, height, width] if height % 32 == 0 && width % 32 == 0);
         ensure!(is_picture, "{name} takes {shape:?}, expected [1, 3, H, W] with sides of a multiple of 32");
         Ok(session)
     }
+}
 
-    fn give_back(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(session);
-    }
+fn take<T>(idle: &Mutex<Vec<T>>) -> Option<T> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+}
+
+fn give_back<T>(idle: &Mutex<Vec<T>>, one: T) {
+    idle.lock().unwrap_or_else(PoisonError::into_inner).push(one);
 }

@@ -16,7 +16,8 @@
 //! 8. [`optimize`] over [`quantisation`] and [`distill`]: the best epoch learns in integers, is exported and held to the engine; [`unfold`]: a written file becomes a network again;
 //! 9. [`fit_cascade`]: networks -> their [`answers`] -> a meta-model of trees ([`stacking`] over [`boosting`]) -> a bundle of several
 //!    stages, with a [`cascade_report`];
-//! 10. [`detect`]: pictures on disk -> reports, with the bundle; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
+//! 10. [`locator`]: the face detector, from boxes of another one to a folder that [`faces`] reads;
+//! 11. [`detect`]: pictures on disk -> reports, with the bundle; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
 //!     faces in them ([`regions`]), drawn as a [`timeline`] and by [`annotate`]; [`scan`]: folders of many, by many processes, which an
 //!     [`interrupt`] stops in order.
 
@@ -31,6 +32,7 @@ pub mod duplicates;
 pub mod video;
 pub mod yunet;
 pub mod faces;
+pub mod locator;
 mod spool;
 mod pictures;
 pub mod prepare;

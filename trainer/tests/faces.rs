@@ -113,7 +113,7 @@ fn a05_faces_in_pictures_are_where_opencv_finds_them() {
     let mut looked_at = 0;
     for picture in pictures {
         let config = FaceConfig {
-            threshold: picture.threshold,
+            threshold: Some(picture.threshold),
             pick: Pick::Every,
             ..FaceConfig::new(detector.clone())
         };
@@ -123,7 +123,10 @@ fn a05_faces_in_pictures_are_where_opencv_finds_them() {
         }
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&picture.file);
         let frame = Frame::from_encoded(&std::fs::read(path).unwrap()).unwrap();
-        assert_same(&finder.faces(&frame).unwrap(), &picture.faces, 2.0, &picture.file);
+        let found = finder.faces(&frame).unwrap().faces;
+        let found: Vec<Face> =
+            found.iter().map(|face| Face { region: face.region, score: face.score }).collect();
+        assert_same(&found, &picture.faces, 2.0, &picture.file);
         looked_at += 1;
     }
     assert_eq!(looked_at, 3, "the detector takes neither 320 nor 640 pixels");

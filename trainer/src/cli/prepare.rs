@@ -7,7 +7,7 @@ use engine::crop::CropKind;
 use std::path::PathBuf;
 use std::time::Duration;
 use trainer::dataset::{Columns, ManifestWriter};
-use trainer::faces::{FaceConfig, Pick, THRESHOLD};
+use trainer::faces::{FaceConfig, Pick};
 use trainer::files::{back_up, write_json};
 use trainer::paths::DataPaths;
 use trainer::prepare::{PrepareConfig, prepare_into};
@@ -79,8 +79,9 @@ pub(super) struct PrepareArgs {
 
 #[derive(Args)]
 struct FaceArgs {
-    /// Look for faces with this YuNet file, and use those of at least 80 pixels with their surroundings.
-    #[arg(long = "faces", value_name = "FILE")]
+    /// Look for faces with this detector (a folder of `bundle-face`, or a YuNet file), and use those of at least 80 pixels
+    /// with their surroundings.
+    #[arg(long = "faces", value_name = "DETECTOR")]
     detector: Option<PathBuf>,
     /// Which faces of a picture or frame are used.
     #[arg(long, default_value = "largest", requires = "detector")]
@@ -91,9 +92,9 @@ struct FaceArgs {
     /// The shape of the region around a face.
     #[arg(long, default_value = "square", requires = "detector")]
     crop: CropShape,
-    /// Least score of a face, 0 to 1.
-    #[arg(long, value_name = "SCORE", default_value_t = THRESHOLD)]
-    face_threshold: f32,
+    /// Least score of a face, 0 to 1; the detector's own by default, 0.6 for YuNet.
+    #[arg(long, value_name = "SCORE")]
+    face_threshold: Option<f32>,
 }
 
 /// [`CropKind`] on the command line, which the engine knows nothing of.
@@ -108,7 +109,6 @@ enum CropShape {
 impl FaceArgs {
     fn config(&self) -> Option<FaceConfig> {
         Some(FaceConfig {
-            detector: self.detector.clone()?,
             threshold: self.face_threshold,
             pick: self.pick,
             max_faces: self.max_faces,
@@ -116,6 +116,7 @@ impl FaceArgs {
                 CropShape::Square => CropKind::Square,
                 CropShape::Legacy => CropKind::Legacy,
             },
+            ..FaceConfig::new(self.detector.clone()?)
         })
     }
 }

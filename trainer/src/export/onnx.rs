@@ -5,7 +5,7 @@
 
 use super::names::{self, Names};
 use crate::models::{
-    Attention, ConvKind, ConvNorm, Executor, Folded, FoldedLayer, Linear, Model, Norm, PointConv,
+    Attention, ConvKind, ConvNorm, Executor, Folded, FoldedLayer, Linear, Norm, PointConv, Topology,
 };
 use crate::ops::{Activation, Window};
 use anyhow::Context as _;
@@ -25,11 +25,11 @@ const OPSET: i64 = 13;
 pub type Metadata = Vec<(String, String)>;
 
 /// The ONNX file of `network` for one normalised RGB picture `[1, 3, image_size, image_size]`, called
-/// "image", to one "logit" `[1, 1]`.
+/// "image", to its outputs: of a [`Model`](crate::models::Model) one "logit" `[1, 1]`.
 ///
 /// # Errors
 /// None but candle's own.
-pub fn onnx_bytes(network: &Model, image_size: usize, metadata: Metadata) -> Result<Vec<u8>> {
+pub fn onnx_bytes(network: &impl Topology, image_size: usize, metadata: Metadata) -> Result<Vec<u8>> {
     Ok(onnx_model(network, &Folded::of(network)?, image_size, metadata)?.encode_to_vec())
 }
 
@@ -38,23 +38,25 @@ pub fn onnx_bytes(network: &Model, image_size: usize, metadata: Metadata) -> Res
 /// # Errors
 /// If `folded` lacks a layer.
 pub fn onnx_model(
-    network: &Model,
+    network: &impl Topology,
     folded: &Folded,
     image_size: usize,
     metadata: Metadata,
 ) -> Result<ModelProto> {
     let mut writer = GraphWriter::of(folded);
     let image = Value { name: "image".into(), shape: vec![1, 3, image_size, image_size] };
-    let logit = network.run(&mut writer, &image)?;
+    let outputs = network.walk(&mut writer, &image)?;
     let mut graph = writer.graph;
     graph.name = "aware".into();
-    // The last node's output takes the documented name.
-    if let Some(node) = graph.node.last_mut() {
-        node.output = vec!["logit".into()];
-    }
-    graph.value_info.pop();
     graph.input = vec![value_info("image", &image.shape)];
-    graph.output = vec![value_info("logit", &logit.shape)];
+    // Outputs take the documented names; no node reads them.
+    for (output, name) in outputs.iter().zip(network.output_names()) {
+        for node in graph.node.iter_mut().filter(|node| node.output[0] == output.name) {
+            node.output = vec![name.into()];
+        }
+        graph.value_info.retain(|info| info.name != output.name);
+        graph.output.push(value_info(name, &output.shape));
+    }
     let entry = |(key, value)| StringStringEntryProto { key, value };
     let model = ModelProto {
         ir_version: IR_VERSION,

@@ -2,9 +2,9 @@
 
 use super::attention::Attention;
 use super::layers::{ConvKind, ConvNorm, Executor, Linear};
-use super::model::Model;
 use super::norm::Norm;
 use super::point_conv::PointConv;
+use super::topology::Topology;
 use candle_core::{Result, Tensor, bail};
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ pub struct FoldedLayer {
 pub struct Folded(pub BTreeMap<String, FoldedLayer>);
 
 impl Folded {
-    /// The layers of `model` in evaluation mode.
+    /// The layers of `network` in evaluation mode.
     ///
     /// # Errors
     /// None but candle's own.
-    pub fn of(model: &Model) -> Result<Self> {
+    pub fn of(network: &impl Topology) -> Result<Self> {
         let mut collector = Collector::default();
-        model.run(&mut collector, &())?;
+        network.walk(&mut collector, &())?;
         Ok(collector.folded)
     }
 
