@@ -59,7 +59,7 @@ pub struct FaceFinder {
 
 /// What looks, and what of it no thread uses now.
 enum Network {
-    Own { files: FaceFiles, idle: Mutex<Vec<FaceDetector>> },
+    Own { files: Box<FaceFiles>, idle: Mutex<Vec<FaceDetector>> },
     Yunet { onnx: Vec<u8>, idle: Mutex<Vec<Session>> },
 }
 
@@ -70,7 +70,7 @@ impl FaceFinder {
     /// If the folder or file does not read, or is no network that takes a picture.
     pub fn load(config: &FaceConfig) -> Result<Self> {
         let network = if config.detector.is_dir() {
-            Network::Own { files: read_face_files(&config.detector)?, idle: Mutex::default() }
+            Network::Own { files: Box::new(read_face_files(&config.detector)?), idle: Mutex::default() }
         } else {
             let onnx = read_limited(&config.detector, MAX_DETECTOR_BYTES)?;
             Network::Yunet { onnx, idle: Mutex::default() }

@@ -44,7 +44,7 @@ impl FaceSource for WholeFrame {
 impl FaceSource for &FaceFinder {
     fn regions(&mut self, frame: &Frame) -> Result<Vec<Region>> {
         let region = |face: FaceBox| Region { face, crop: Crop::of_face(&face, frame, CropKind::Square) };
-        Ok(self.faces(frame)?.into_iter().map(|face| region(face.region)).collect())
+        Ok(self.faces(frame)?.faces.iter().map(|face| region(face.region)).collect())
     }
 
     fn looks_for_faces(&self) -> bool {

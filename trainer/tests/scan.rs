@@ -325,7 +325,7 @@ fn c03_c05_what_is_no_file_gets_a_line_and_stops_nothing() {
     std::fs::write(root.join("line\nbreak \u{202e}.png"), "").unwrap();
     let closed = root.join("closed");
     std::fs::create_dir(&closed).unwrap();
-    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o0)).unwrap();
     let is_closed = std::fs::read_dir(&closed).is_err();
     let bytes = root.join(std::ffi::OsStr::from_bytes(b"caf\xe9.png"));
     let has_bytes = std::fs::copy(models("samples/real-1.png"), &bytes).is_ok();
