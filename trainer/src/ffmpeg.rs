@@ -267,7 +267,9 @@ mod tests {
             let command = ffmpeg.reading(Path::new(name), Container::Avi).unwrap();
             let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
             let at = words.iter().position(|word| word == "-i").unwrap();
-            assert!(words[at + 1].starts_with("file:/") && words[at + 1].ends_with(name), "{words:?}");
+            // A path keeps one slash of two.
+            let path = name.replace("//", "/");
+            assert!(words[at + 1].starts_with("file:/") && words[at + 1].ends_with(&path), "{words:?}");
             let has = |pair: [&str; 2]| words.windows(2).any(|words| words == pair);
             assert!(has(["-protocol_whitelist", "file,pipe"]) && has(["-format_whitelist", "avi"]));
             assert!(has(["-f", "avi"]) && words.contains(&"-nostdin".to_owned()));

@@ -3,6 +3,7 @@
 
 mod common;
 
+use engine::pattern::{Pattern, PatternKind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -268,15 +269,21 @@ fn t03_edge_pictures_get_a_verdict_or_a_code() {
         path
     };
     let plain = |value: u8, side: u32| common::png(&vec![value; (side * side * 3) as usize], side, side);
+    let waves = |side: u32| {
+        let pattern = Pattern { kind: PatternKind::Waves, width: side, height: side, seed: 1 };
+        common::png(pattern.frame().unwrap().rgb(), side, side)
+    };
+    let slope: Vec<u8> = (0..64 * 48).map(|i| (i % 64 * 3) as u8).collect();
     let mut grey = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut grey);
-    image::ImageEncoder::write_image(encoder, &[90; 64 * 48], 64, 48, image::ExtendedColorType::L8).unwrap();
+    image::ImageEncoder::write_image(encoder, &slope, 64, 48, image::ExtendedColorType::L8).unwrap();
     let toy = common::toy_picture(3, 0);
     let cases = [
-        (write("32.png", &plain(120, 32)), "none", true),
-        (write("1024.png", &plain(120, 1024)), "none", false),
-        (write("black.png", &plain(0, 256)), "none", false),
-        (write("white.png", &plain(255, 256)), "none", false),
+        (write("32.png", &waves(32)), "none", true),
+        (write("1024.png", &waves(1024)), "none", false),
+        // Neither shows a face, nor anything.
+        (write("black.png", &plain(0, 256)), "not_applicable", false),
+        (write("white.png", &plain(255, 256)), "not_applicable", false),
         // Of two axes: no channels.
         (write("grey.png", &grey), "none", true),
         (write("cut.png", &toy[..toy.len() - 20]), "corrupt", false),
