@@ -108,12 +108,4 @@ mod tests {
             );
         }
     }
-
-    #[test]
-    fn an_adapter_without_a_name_is_said_to_have_none() {
-        assert_eq!(describe_adapter(&AdapterSummary::default()), "not named by the browser");
-        let adapter =
-            AdapterSummary { vendor: "intel".into(), architecture: "xe".into(), ..Default::default() };
-        assert_eq!(describe_adapter(&adapter), "intel xe");
-    }
 }

@@ -84,7 +84,22 @@ export async function visit(t, { url, browser }, { before, query = '', ...option
   });
   if (before) await before(page, context);
   await page.goto(url + query);
+  if (!before && options.javaScriptEnabled !== false) await started(t, page);
   return { page, context, requests, violations };
+}
+
+/**
+ * Waits until the page has started. On a machine that builds or trains beside it, Chromium has been seen to load a page and then
+ * neither fetch nor refuse its script for a minute; the cause is not known. Such a page is loaded once more, and the test says so.
+ */
+async function started(t, page) {
+  // The packed example is another page.
+  if (!(await page.$('#app'))) return;
+  const hasStarted = '#app:not([data-state="starting"])';
+  await page.waitForSelector(hasStarted, { state: 'attached', timeout: 20_000 }).catch(async () => {
+    t.diagnostic('the page did not start within 20 s and was loaded again');
+    await page.reload();
+  });
 }
 
 /** Waits until the page is in one of `states`, and says in which. */

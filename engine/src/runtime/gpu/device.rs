@@ -206,3 +206,16 @@ fn adapter_text(device: &wgpu30::Device, key: &str) -> String {
 fn adapter_text(_device: &wgpu30::Device, _key: &str) -> String {
     String::new()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_without_a_name_is_said_to_have_none() {
+        assert_eq!(AdapterSummary::default().to_string(), "not named by the browser");
+        let adapter =
+            AdapterSummary { vendor: "intel".into(), architecture: "xe".into(), ..Default::default() };
+        assert_eq!(adapter.to_string(), "intel xe");
+    }
+}
