@@ -89,8 +89,8 @@ export async function visit(t, { url, browser }, { before, query = '', ...option
 }
 
 /**
- * Waits until the page has started. On a machine that builds or trains beside it, Chromium has been seen to load a page and then
- * neither fetch nor refuse its script for a minute; the cause is not known. Such a page is loaded once more, and the test says so.
+ * Waits until the page has started. Chromium has been seen to load a page and then neither run nor refuse its script for a minute,
+ * most often on a busy machine; the cause is not known. Such a page is loaded once more, and the test says so.
  */
 async function started(t, page) {
   // The packed example is another page.
