@@ -13,9 +13,14 @@ const refuse = (id) => {
 if (typeof WebAssembly !== 'object' || !WebAssembly.validate(simd)) {
   refuse('browser-too-old');
 } else {
+  // Marks tell how far a page came that does not start.
+  const mark = (name) => performance.mark(`aware-${name}`);
   try {
+    mark('import');
     const { default: init } = await import('./app.js');
+    mark('init');
     await init();
+    mark('started');
   } catch (error) {
     console.error(error);
     refuse('start-failed');

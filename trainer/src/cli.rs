@@ -2,6 +2,7 @@
 
 mod bundle;
 mod classify;
+mod explain;
 mod export;
 mod faces;
 mod fit_cascade;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use classify::{ClassifyArgs, run_classify};
 use engine::frame::MAX_FILE_BYTES;
 use engine::{Frame, Preset};
+use explain::{ExplainArgs, run_explain};
 use export::{ExportArgs, ProfileArgs, run_export, run_profile};
 use faces::{FacesArgs, run_faces};
 use fit_cascade::{FitCascadeArgs, run_fit_cascade};
@@ -153,6 +155,9 @@ enum Command {
         aware detect clip.mp4 --timeline clip.svg --annotated frames"
     )]
     Detect(DetectArgs),
+    /// Show which parts of a picture moved the first network's answer.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(ExplainArgs),
     /// Judge the pictures below a folder, one shard of them in each process.
     #[command(after_help = scan::SCAN_HELP)]
     Scan(ScanArgs),
@@ -306,6 +311,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::EvaluateFaces(args) => run_evaluate_faces(&args)?,
         Command::Blend(args) => run_blend(&args)?,
         Command::Detect(args) => return run_detect(&args),
+        Command::Explain(args) => return run_explain(&args),
         Command::Scan(args) => return run_scan(&args),
         Command::Merge(args) => return run_merge(&args),
     }

@@ -4,6 +4,7 @@
 //! format inside. The file's name is never an option.
 
 use crate::detect::Failure;
+use engine::video::Container;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -22,50 +23,13 @@ const OLDEST: u32 = 4;
 /// A child that has closed its pipes ends within this time or is ended.
 const END: Duration = Duration::from_secs(5);
 
-/// A format of videos.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Container {
-    /// MP4, QuickTime and their kin.
-    Mov,
-    /// Matroska and WebM.
-    Matroska,
-    /// AVI.
-    Avi,
-    /// MPEG transport stream.
-    MpegTs,
-}
-
-impl Container {
-    /// The format by a file's first bytes; nothing if it is none of these.
-    pub fn sniff(head: &[u8]) -> Option<Self> {
-        let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
-        let is_picture = ["avif", "avis", "heic", "heix", "hevc", "heim", "heis", "mif1", "msf1"]
-            .iter()
-            .any(|brand| at(8, brand.as_bytes()));
-        if at(4, b"ftyp") && !is_picture || at(4, b"moov") || at(4, b"mdat") || at(4, b"wide") {
-            Some(Container::Mov)
-        } else if at(0, &[0x1A, 0x45, 0xDF, 0xA3]) {
-            Some(Container::Matroska)
-        } else if at(0, b"RIFF") && at(8, b"AVI ") {
-            Some(Container::Avi)
-        } else if at(0, b"G") && at(188, b"G") && at(376, b"G") {
-            Some(Container::MpegTs)
-        } else {
-            None
-        }
-    }
-
-    /// How many first bytes tell.
-    pub const HEAD_BYTES: u64 = 377;
-
-    /// The name of `ffmpeg`'s reader, and the names under which the list of allowed ones knows it.
-    fn reader(self) -> [&'static str; 2] {
-        match self {
-            Container::Mov => ["mov", "mov,mp4,m4a,3gp,3g2,mj2"],
-            Container::Matroska => ["matroska", "matroska,webm"],
-            Container::Avi => ["avi", "avi"],
-            Container::MpegTs => ["mpegts", "mpegts"],
-        }
+/// The name of `ffmpeg`'s reader, and the names under which the list of allowed ones knows it.
+fn reader(container: Container) -> [&'static str; 2] {
+    match container {
+        Container::Mov => ["mov", "mov,mp4,m4a,3gp,3g2,mj2"],
+        Container::Matroska => ["matroska", "matroska,webm"],
+        Container::Avi => ["avi", "avi"],
+        Container::MpegTs => ["mpegts", "mpegts"],
     }
 }
 
@@ -114,7 +78,7 @@ impl Ffmpeg {
             .map_err(|error| Failure { code: "io".into(), message: error.to_string() })?;
         let mut file = OsString::from("file:");
         file.push(absolute);
-        let [reader, allowed] = container.reader();
+        let [reader, allowed] = reader(container);
         let mut command = Command::new(&self.program);
         command.args(["-hide_banner", "-nostdin", "-nostats", "-v", "info", "-threads", "1"]);
         command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", allowed, "-f", reader]);
@@ -233,30 +197,6 @@ mod tests {
         ];
         for (line, want) in cases {
             assert_eq!(version(line), want, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_container_is_told_by_its_bytes() {
-        let padded = |start: &[u8]| [start, &[0; 400]].concat();
-        let mut stream = vec![0; 400];
-        for at in [0, 188, 376] {
-            stream[at] = b'G';
-        }
-        let cases = [
-            (padded(b"\0\0\0\x20ftypisom"), Some(Container::Mov)),
-            (padded(b"\0\0\0\x20ftypheic"), None),
-            (padded(&[0x1A, 0x45, 0xDF, 0xA3]), Some(Container::Matroska)),
-            (padded(b"RIFF\0\0\0\0AVI LIST"), Some(Container::Avi)),
-            (padded(b"RIFF\0\0\0\0WEBP"), None),
-            (stream, Some(Container::MpegTs)),
-            (padded(b"#EXTM3U\nhttp://host/a.ts"), None),
-            (padded(b"ffconcat version 1.0\nfile /etc/passwd"), None),
-            (b"G".to_vec(), None),
-            (vec![], None),
-        ];
-        for (head, want) in cases {
-            assert_eq!(Container::sniff(&head), want, "{:?}", &head[..head.len().min(16)]);
         }
     }
 

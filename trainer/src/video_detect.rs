@@ -2,7 +2,7 @@
 //! P(fake) from the bundle, all else from [`engine::video`].
 
 use crate::detect::Failure;
-use crate::ffmpeg::{Container, Ffmpeg};
+use crate::ffmpeg::Ffmpeg;
 use crate::files::read_head;
 use crate::interrupt::Interrupt;
 use crate::regions::{FaceSource, Region};
@@ -12,7 +12,9 @@ use engine::video::quality::Quality;
 use engine::video::report::{End, Media, VideoNotice};
 use engine::video::track::MAX_FACES;
 use engine::video::verdict::FakeShare;
-use engine::video::{Analysis, AnalysisConfig, JudgedFace, SamplingConfig, SamplingPlan, VideoReport};
+use engine::video::{
+    Analysis, AnalysisConfig, Container, JudgedFace, SamplingConfig, SamplingPlan, VideoReport,
+};
 use engine::{Detector, Error, Frame, ProbabilityFake};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -4,9 +4,10 @@
 //! tick of 1 / `max_fps` the first frame is passed on. Their times are what the filter `showinfo` prints of each.
 
 use crate::detect::Failure;
-use crate::ffmpeg::{Container, Ffmpeg, Running, lines_of};
+use crate::ffmpeg::{Ffmpeg, Running, lines_of};
 use crate::interrupt::Interrupt;
 use engine::Frame;
+use engine::video::Container;
 use engine::video::report::Media;
 use std::collections::VecDeque;
 use std::io::Read;

@@ -5,20 +5,22 @@
 //! 1. [`message`]: what page and workers tell each other;
 //! 2. [`download`]: files of the page's own origin -> verified bundle, in a worker;
 //! 3. [`worker`]: the engine, in the worker that gives the verdict; [`accelerator`]: the GPU beside it, by [`choices`] that
-//!    were measured;
+//!    were measured; [`watch`]: frames of a video, by their [`pixels`];
 //! 4. [`wonnx_session`], [`wonnx_worker`]: the same network on WebGPU, in a worker and a wasm of its own, loaded
 //!    when a second opinion is asked for;
 //! 5. [`worker_handle`]: a worker seen from the page: typed messages, and its death as an event, which tells when
 //!    [`memory`] was refused;
-//! 6. [`samples`]: pictures to try;
+//! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from;
 //! 7. [`state`] and [`device_check`]: what the page is doing, without the document;
 //! 8. [`page`]: events -> state;
-//! 9. [`view`]: state -> document.
+//! 9. [`view`]: state -> document, with parts of its own for stages and videos.
 
 pub mod message;
 pub mod download;
 pub mod choices;
 pub mod accelerator;
+pub mod pixels;
+pub mod watch;
 pub mod worker;
 #[cfg(feature = "wonnx")]
 pub mod wonnx_session;
@@ -27,7 +29,11 @@ pub mod wonnx_worker;
 pub mod memory;
 pub mod worker_handle;
 pub mod samples;
+pub mod camera;
+pub mod player;
 pub mod device_check;
 pub mod state;
 pub mod page;
 pub mod view;
+mod view_stages;
+mod view_video;

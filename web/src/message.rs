@@ -4,10 +4,12 @@
 
 use engine::golden::GoldenReport;
 use engine::runtime::gpu::AdapterSummary;
-use engine::{Crop, Error, Report};
+use engine::video::report::{End, FaceSample, Media};
+use engine::video::{SamplingPlan, VideoReport};
+use engine::{Crop, Error, HeatMap, Report};
 use serde::{Deserialize, Serialize};
 use serde_wasm_bindgen::preserve;
-use web_sys::Blob;
+use web_sys::{Blob, ImageBitmap};
 
 /// Page -> engine worker, once that is [`Response::Ready`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,6 +24,40 @@ pub enum Request {
     },
     /// Run the golden vectors; answered by [`Response::Checked`].
     Check,
+    /// Show what moved the filter's answer; answered by [`Response::Explained`] or [`Response::Failed`].
+    Explain {
+        /// Comes back with the answer.
+        id: u32,
+        /// The encoded picture.
+        #[serde(with = "preserve")]
+        picture: Blob,
+        /// The region of it that was judged.
+        crop: Crop,
+    },
+    /// Begin with a video or a camera; answered by [`Response::Planned`].
+    Watch {
+        /// Comes back with every answer about it.
+        id: u32,
+        /// What is known of it.
+        media: Media,
+    },
+    /// Judge a frame of it; answered by [`Response::Looked`].
+    Look {
+        /// That of the video.
+        id: u32,
+        /// Media time in seconds.
+        time_s: f64,
+        /// Its pixels, which move to the worker.
+        #[serde(with = "preserve")]
+        picture: ImageBitmap,
+    },
+    /// End with it; answered by [`Response::Watched`].
+    Finish {
+        /// That of the video.
+        id: u32,
+        /// How it ended.
+        end: End,
+    },
 }
 
 /// Engine worker -> page.
@@ -37,6 +73,49 @@ pub enum Response {
         id: u32,
         /// The same report as the command line's.
         report: Box<Report>,
+    },
+    /// What was to be judged is a video; its frames are for the page to hand out.
+    IsVideo {
+        /// That of the request.
+        id: u32,
+        /// The codec that the file names, if it does.
+        codec: Option<String>,
+    },
+    /// What moved the filter's answer.
+    Explained {
+        /// That of the request.
+        id: u32,
+        /// For each part of the region.
+        map: Box<HeatMap>,
+    },
+    /// What will be looked at of a video.
+    Planned {
+        /// That of the video.
+        id: u32,
+        /// How densely, at least and at most.
+        plan: SamplingPlan,
+    },
+    /// A frame was looked at.
+    Looked {
+        /// That of the video.
+        id: u32,
+        /// Its faces; none if it was not due.
+        faces: Vec<FaceSample>,
+        /// Width and height of the frame that they are in, in pixels.
+        size: [u32; 2],
+        /// Media time before which no frame is due, in seconds.
+        next_due_s: f64,
+        /// No more frames are taken.
+        is_full: bool,
+        /// Time that it took, in milliseconds.
+        latency_ms: f64,
+    },
+    /// The judgement on a video.
+    Watched {
+        /// That of the video.
+        id: u32,
+        /// The same kind of report as the command line's.
+        report: Box<VideoReport>,
     },
     /// Whether the GPU is used, now that it is known, or has changed.
     Gpu(GpuState),

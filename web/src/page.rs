@@ -1,17 +1,20 @@
 //! The page: what happens when, and what becomes of it.
 
+use crate::camera;
 use crate::device_check::DeviceCheck;
 use crate::download::describe;
 use crate::message::{Failure, Request, Response, SecondRequest, SecondResponse};
+use crate::player::{Player, PlayerEvent};
 use crate::samples::{Sample, fetch_samples};
-use crate::state::{Model, Picture, Second, State, Task};
+use crate::state::{Heat, Model, Picture, Second, State, Task, Watching};
 use crate::view::{View, set_dragging};
 use crate::worker_handle::{Script, ScriptPolicy, WorkerHandle};
+use engine::video::report::{End, FaceSample};
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Blob, ClipboardEvent, DragEvent, Event, EventTarget, FileList};
+use web_sys::{Blob, ClipboardEvent, DragEvent, Event, EventTarget, FileList, MediaStream, MouseEvent};
 
 /// Builds the page, and starts to load the model.
 ///
@@ -29,6 +32,7 @@ pub fn start() -> Result<(), JsValue> {
             engine: None,
             wonnx: None,
             picture: None,
+            player: None,
             last_id: 0,
         })
     });
@@ -51,6 +55,8 @@ struct Page {
     wonnx: Option<WorkerHandle>,
     /// The bytes of the state's picture.
     picture: Option<Blob>,
+    /// The video or camera that runs, or that can be looked at again.
+    player: Option<Player>,
     /// Of the latest request; answers to earlier ones come too late.
     last_id: u32,
 }
@@ -96,13 +102,22 @@ impl Page {
 
     /// Judges `picture`, now or when the model is there.
     fn judge(&mut self, picture: Blob, about: Picture) {
-        self.last_id += 1;
-        self.wonnx = None;
+        self.clear();
         self.picture = Some(picture);
         self.state.picture = Some(about);
         self.state.task = Task::Judging;
-        self.state.second = Second::Off;
         self.send_picture();
+    }
+
+    /// Forgets what was shown; answers about it come too late from now on.
+    fn clear(&mut self) {
+        self.last_id += 1;
+        self.wonnx = None;
+        self.player = None;
+        self.picture = None;
+        self.state.picture = None;
+        self.state.second = Second::Off;
+        self.state.heat = Heat::Off;
     }
 
     /// Judges the one file of `files`, which were chosen, dropped or pasted.
@@ -161,22 +176,54 @@ impl Page {
                     Err(error) => Task::Failed(Failure::new("page", describe(&error))),
                 };
             }
+            Response::IsVideo { id, codec } if id == self.last_id => self.open_video(codec),
+            Response::Planned { id, plan } if id == self.last_id => {
+                if let (Task::Watching(watching), Some(player)) = (&mut self.state.task, &self.player) {
+                    watching.plan = Some(plan);
+                    player.play();
+                }
+            }
+            Response::Looked { id, faces, size, next_due_s, is_full, latency_ms } if id == self.last_id => {
+                self.on_look(faces, size);
+                let Some(player) = &self.player else { return };
+                if is_full {
+                    self.finish(End::Whole);
+                } else {
+                    player.answered(next_due_s, latency_ms);
+                }
+            }
+            Response::Watched { id, report } if id == self.last_id => {
+                self.state.task = match self.view.set_video_report(&report) {
+                    Ok(()) => Task::Watched(report),
+                    Err(error) => Task::Failed(Failure::new("page", describe(&error))),
+                };
+            }
+            Response::Explained { id, map } if id == self.last_id => self.state.heat = Heat::Shown(map),
+            Response::Failed { id: Some(id), failure }
+                if id == self.last_id && self.state.heat == Heat::Running =>
+            {
+                self.state.heat = Heat::Failed(failure);
+            }
             Response::Gpu(gpu) => self.state.gpu = Some(gpu),
             Response::Checked(Ok(report)) => self.state.check = DeviceCheck::Done(report),
             Response::Checked(Err(failure)) => self.state.check = DeviceCheck::Failed(failure),
             Response::Failed { id: Some(id), failure } if id == self.last_id => {
+                self.player = None;
                 self.state.task = Task::Failed(failure);
             }
-            Response::Judged { .. } | Response::Failed { .. } => {}
+            Response::Judged { .. }
+            | Response::Failed { .. }
+            | Response::IsVideo { .. }
+            | Response::Planned { .. }
+            | Response::Looked { .. }
+            | Response::Watched { .. }
+            | Response::Explained { .. } => {}
         }
     }
 
     /// Shows why there is no picture to judge.
     fn fail(&mut self, failure: Failure) {
-        self.last_id += 1;
-        self.wonnx = None;
-        self.picture = None;
-        self.state.picture = None;
+        self.clear();
         self.state.task = Task::Failed(failure);
     }
 
@@ -193,7 +240,11 @@ impl Page {
         if self.state.check == DeviceCheck::Running {
             self.state.check = DeviceCheck::Failed(failure.clone());
         }
-        if matches!(self.state.task, Task::Judging) {
+        if self.state.heat == Heat::Running {
+            self.state.heat = Heat::Failed(failure.clone());
+        }
+        if matches!(self.state.task, Task::Judging | Task::Watching(_)) {
+            self.player = None;
             self.state.task = Task::Failed(failure);
         }
         self.open_engine();
@@ -207,6 +258,144 @@ impl Page {
         if self.picture.is_some() {
             self.state.task = Task::Judging;
             self.send_picture();
+        } else if self.state.failure().is_some_and(|failure| failure.code.starts_with("camera")) {
+            self.ask_for_camera();
+        }
+    }
+
+    /// Watches the file that turned out to be a video.
+    fn open_video(&mut self, codec: Option<String>) {
+        let (Task::Judging, Some(file), Ok(video)) = (&self.state.task, &self.picture, self.view.video())
+        else {
+            return;
+        };
+        let (link, id) = (self.link.clone(), self.last_id);
+        let player = Player::of_file(video, file, move |event| {
+            link.update(|page| page.on_player(id, event, codec.as_deref()));
+        });
+        self.show_player(player, Watching::default());
+    }
+
+    /// Asks the visitor for the camera.
+    fn ask_for_camera(&mut self) {
+        self.clear();
+        self.state.task = Task::AskingForCamera;
+        let (link, id) = (self.link.clone(), self.last_id);
+        spawn_local(async move {
+            let opened = camera::open().await;
+            link.update(|page| match opened {
+                // Something else was chosen meanwhile.
+                Ok(stream) if page.last_id != id => camera::close(&stream),
+                Err(_) if page.last_id != id => {}
+                Ok(stream) => page.open_camera(stream),
+                Err(failure) => page.fail(failure),
+            });
+        });
+    }
+
+    fn open_camera(&mut self, stream: MediaStream) {
+        let Ok(video) = self.view.video() else { return camera::close(&stream) };
+        let (link, id) = (self.link.clone(), self.last_id);
+        let player = Player::of_camera(video, Clone::clone(&stream), move |event| {
+            link.update(|page| page.on_player(id, event, None));
+        });
+        if player.is_err() {
+            camera::close(&stream);
+        }
+        self.state.picture = Some(Picture { name: "Camera".into(), sample: None });
+        self.show_player(player, Watching { is_live: true, ..Watching::default() });
+    }
+
+    fn show_player(&mut self, player: Result<Player, Failure>, watching: Watching) {
+        match player {
+            Ok(player) => {
+                self.player = Some(player);
+                self.state.task = Task::Watching(Box::new(watching));
+            }
+            Err(failure) => self.state.task = Task::Failed(failure),
+        }
+    }
+
+    fn on_player(&mut self, id: u32, event: PlayerEvent, codec: Option<&str>) {
+        if id != self.last_id {
+            if let PlayerEvent::Frame { picture, .. } = event {
+                picture.close();
+            }
+            return;
+        }
+        match event {
+            PlayerEvent::Opened(media) => {
+                if let Task::Watching(watching) = &mut self.state.task {
+                    watching.media = Some(media);
+                }
+                self.send(&Request::Watch { id, media });
+            }
+            PlayerEvent::Frame { time_s, picture } => {
+                let owned = picture.clone().into();
+                let request = Request::Look { id, time_s, picture };
+                let sent = self.engine.as_ref().map(|engine| engine.send_with(&request, &owned));
+                if let Some(Err(failure)) = sent {
+                    self.on_engine_death(failure);
+                }
+            }
+            PlayerEvent::Ended(end) => self.finish(end),
+            PlayerEvent::Failed(failure) => {
+                self.player = None;
+                let failure = if failure.code == "codec" { unplayable(codec) } else { failure };
+                self.state.task = Task::Failed(failure);
+            }
+        }
+    }
+
+    fn on_look(&mut self, faces: Vec<FaceSample>, size: [u32; 2]) {
+        let (Task::Watching(watching), Some(player)) = (&mut self.state.task, &self.player) else { return };
+        watching.counts = player.counts();
+        watching.size = size;
+        if !faces.is_empty() {
+            watching.faces = faces;
+        }
+    }
+
+    /// Ends the video with what was looked at so far.
+    fn finish(&mut self, end: End) {
+        if let (Task::Watching(_), Some(player)) = (&self.state.task, &self.player) {
+            player.stop();
+            self.send(&Request::Finish { id: self.last_id, end });
+        }
+    }
+
+    /// Stops the video or camera by the visitor's wish. A camera has no end of its own.
+    fn stop(&mut self) {
+        let Task::Watching(watching) = &self.state.task else { return };
+        let is_live = watching.is_live;
+        if watching.plan.is_none() {
+            // Nothing was looked at yet.
+            self.clear();
+            self.state.task = Task::Idle;
+            return;
+        }
+        self.finish(if is_live { End::Whole } else { End::Interrupted });
+    }
+
+    /// Lets the engine show what moved the answer, or hides it.
+    fn explain(&mut self) {
+        let (Task::Judged(report), Some(picture)) = (&self.state.task, self.picture.clone()) else { return };
+        match self.state.heat {
+            Heat::Running => {}
+            Heat::Shown(_) => self.state.heat = Heat::Off,
+            Heat::Off | Heat::Failed(_) => {
+                self.state.heat = Heat::Running;
+                let request = Request::Explain { id: self.last_id, picture, crop: report.crop };
+                self.send(&request);
+            }
+        }
+    }
+
+    /// Goes to the place of the timeline that was clicked.
+    fn seek(&self, event: &MouseEvent) {
+        let (Task::Watched(report), Some(player)) = (&self.state.task, &self.player) else { return };
+        if let Ok(Some(time_s)) = self.view.time_at(event, report) {
+            player.seek(time_s);
         }
     }
 
@@ -247,6 +436,17 @@ impl Page {
         self.wonnx = None;
         self.state.second = second;
     }
+}
+
+/// Why a video does not play here, and what helps.
+fn unplayable(codec: Option<&str>) -> Failure {
+    let what =
+        codec.map_or_else(|| "this video".to_owned(), |codec| format!("this video, which holds {codec},"));
+    let message = format!(
+        "this browser does not play {what} or it is damaged; convert it to MP4 with H.264, or judge the file with the \
+         program `aware detect`"
+    );
+    Failure::new("codec", message)
 }
 
 /// The worker's name: where networks are to run, as `?backend=cpu` or `?backend=gpu` in the page's address wishes.
@@ -296,6 +496,19 @@ fn listen(page: &Page) -> Result<(), JsValue> {
     on(view.element("retry")?.as_ref(), "click", move |_: Event| on_retry.update(Page::retry))?;
     let on_check = link.clone();
     on(view.element("check")?.as_ref(), "click", move |_: Event| on_check.update(Page::check_device))?;
+    let on_camera = link.clone();
+    on(view.element("camera")?.as_ref(), "click", move |_: Event| on_camera.update(Page::ask_for_camera))?;
+    let on_stop = link.clone();
+    on(view.element("film-stop")?.as_ref(), "click", move |_: Event| on_stop.update(Page::stop))?;
+    let on_explain = link.clone();
+    on(view.element("explain")?.as_ref(), "click", move |_: Event| on_explain.update(Page::explain))?;
+    let on_seek = link.clone();
+    on(view.element("timeline")?.as_ref(), "click", move |event: MouseEvent| {
+        on_seek.update(|page| page.seek(&event));
+    })?;
+    // Boxes follow the video while it is looked at again.
+    let on_time = link.clone();
+    on(view.element("film-video")?.as_ref(), "timeupdate", move |_: Event| on_time.update(|_| {}))?;
     let on_second = link.clone();
     on(view.element("second")?.as_ref(), "click", move |_: Event| on_second.update(Page::ask_second_opinion))
 }

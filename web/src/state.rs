@@ -2,8 +2,12 @@
 
 use crate::device_check::DeviceCheck;
 use crate::message::{Failure, GpuState, ModelCard, Progress, SecondOpinion};
+use crate::player::Counts;
 use crate::samples::Sample;
-use engine::{Label, Report};
+use engine::video::report::{FaceSample, Media};
+use engine::video::verdict::VideoLabel;
+use engine::video::{SamplingPlan, VideoReport};
+use engine::{HeatMap, Label, Report};
 
 /// Everything that the document shows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,6 +20,8 @@ pub struct State {
     pub task: Task,
     /// The judged picture, seen by wonnx.
     pub second: Second,
+    /// What moved the answer on the judged picture.
+    pub heat: Heat,
     /// Where networks run, once that is known.
     pub gpu: Option<GpuState>,
     /// Whether this device computes right.
@@ -49,7 +55,44 @@ pub enum Task {
     Judging,
     /// There is a verdict.
     Judged(Box<Report>),
+    /// The camera was asked for; the visitor decides.
+    AskingForCamera,
+    /// A video or a camera runs.
+    Watching(Box<Watching>),
+    /// There is a verdict on it.
+    Watched(Box<VideoReport>),
     /// There is none, and why.
+    Failed(Failure),
+}
+
+/// A video or a camera that runs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Watching {
+    /// It is a camera.
+    pub is_live: bool,
+    /// What is known of it; nothing before it is open.
+    pub media: Option<Media>,
+    /// What will be looked at.
+    pub plan: Option<SamplingPlan>,
+    /// Frames so far.
+    pub counts: Counts,
+    /// The faces in the last frame.
+    pub faces: Vec<FaceSample>,
+    /// Width and height of that frame, in pixels.
+    pub size: [u32; 2],
+}
+
+/// What moved the answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Heat {
+    /// Nobody asked.
+    #[default]
+    Off,
+    /// On its way.
+    Running,
+    /// For each part of the region.
+    Shown(Box<HeatMap>),
+    /// It is not known, and why.
     Failed(Failure),
 }
 
@@ -87,6 +130,10 @@ pub enum Phase {
     Judging,
     /// There is a verdict.
     Result,
+    /// A video or a camera runs.
+    Watching,
+    /// There is a verdict on it.
+    Watched,
     /// There is no verdict.
     Error,
 }
@@ -99,6 +146,8 @@ impl Phase {
             Phase::Idle => "idle",
             Phase::Judging => "judging",
             Phase::Result => "result",
+            Phase::Watching => "watching",
+            Phase::Watched => "watched",
             Phase::Error => "error",
         }
     }
@@ -109,9 +158,11 @@ impl State {
     pub fn phase(&self) -> Phase {
         match (&self.task, &self.model) {
             (Task::Judged(_), _) => Phase::Result,
+            (Task::Watched(_), _) => Phase::Watched,
             (Task::Failed(_), _) | (_, Model::Broken(_)) => Phase::Error,
             (_, Model::Loading(_)) => Phase::Loading,
-            (Task::Judging, Model::Ready(_)) => Phase::Judging,
+            (Task::Judging | Task::AskingForCamera, Model::Ready(_)) => Phase::Judging,
+            (Task::Watching(_), Model::Ready(_)) => Phase::Watching,
             (Task::Idle, Model::Ready(_)) => Phase::Idle,
         }
     }
@@ -119,7 +170,7 @@ impl State {
     /// Why there is no verdict, in the phase [`Phase::Error`].
     pub fn failure(&self) -> Option<&Failure> {
         match (&self.task, &self.model) {
-            (Task::Judged(_), _) => None,
+            (Task::Judged(_) | Task::Watched(_), _) => None,
             (Task::Failed(failure), _) | (_, Model::Broken(failure)) => Some(failure),
             _ => None,
         }
@@ -128,7 +179,9 @@ impl State {
     /// Whether the same may work when it is tried once more.
     pub fn can_retry(&self) -> bool {
         matches!(self.model, Model::Broken(_))
-            || self.failure().is_some_and(|failure| matches!(&failure.code[..], "worker_died" | "memory"))
+            || self.failure().is_some_and(|failure| {
+                matches!(&failure.code[..], "worker_died" | "memory") || failure.code.starts_with("camera")
+            })
     }
 
     /// The state as a sentence, for screen readers first.
@@ -139,7 +192,19 @@ impl State {
             (Phase::Idle, _) => {
                 "Ready. The model is on this device; it works without a network from now on.".into()
             }
+            (Phase::Judging, Task::AskingForCamera) => {
+                "Waiting for your leave to use the camera: the browser asks you for it.".into()
+            }
             (Phase::Judging, _) => "Judging the picture.".into(),
+            (Phase::Watching, Task::Watching(watching)) => match watching.is_live {
+                true => {
+                    "The camera runs, and is judged on this device alone. Stop it for the verdict.".into()
+                }
+                false => "Watching the video. You can stop and keep the result so far.".into(),
+            },
+            (Phase::Watched, Task::Watched(report)) => {
+                format!("Verdict: {}.", video_label_text(report.verdict.label))
+            }
             (Phase::Result, Task::Judged(report)) => {
                 let verdict = &report.verdict;
                 format!(
@@ -178,6 +243,65 @@ pub fn label_text(label: Label) -> &'static str {
         Label::Real => "Real",
         Label::Fake => "Fake",
         Label::Uncertain => "Uncertain",
+    }
+}
+
+/// The label of a video in a word.
+pub fn video_label_text(label: VideoLabel) -> &'static str {
+    match label {
+        VideoLabel::Real => "Real",
+        VideoLabel::Fake => "Fake",
+        VideoLabel::Uncertain => "Uncertain",
+        VideoLabel::Undetermined => "Not judged",
+    }
+}
+
+/// What the label says of a video.
+pub fn video_meaning(label: VideoLabel) -> &'static str {
+    match label {
+        VideoLabel::Real => meaning(Label::Real),
+        VideoLabel::Fake => {
+            "Somebody in it looks generated to the network, in too many moments for chance alone. That is no proof: \
+             strong compression, filters and retouching can look alike to it."
+        }
+        VideoLabel::Uncertain => meaning(Label::Uncertain),
+        VideoLabel::Undetermined => {
+            "Nothing in it could be judged: no face, or none that is large, sharp and light enough. That says nothing \
+             about whether it is genuine."
+        }
+    }
+}
+
+/// A media time as minutes and seconds.
+pub fn clock(time_s: f64) -> String {
+    let seconds = time_s.max(0.0) as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+impl Watching {
+    /// How far it is, as a sentence.
+    pub fn sentence(&self) -> String {
+        let Counts { taken, dropped, time_s, rate } = self.counts;
+        if self.is_live {
+            let offered = (taken + dropped).max(1);
+            return format!(
+                "{taken} frames looked at, {rate:.1} a second; {:.0}\u{a0}% of those that were due came too fast and were \
+                 left out",
+                f64::from(dropped) * 100.0 / f64::from(offered)
+            );
+        }
+        let plan = self.plan.and_then(|plan| plan.expected).map(|[least, most]| match least == most {
+            true => format!(" of about {most}"),
+            false => format!(" of {least} to {most}"),
+        });
+        let length =
+            self.media.and_then(|media| media.duration_s).map(|length| format!(" of {}", clock(length)));
+        format!(
+            "{}{}, {taken} frames looked at{}, {rate:.1} a second",
+            clock(time_s),
+            length.unwrap_or_default(),
+            plan.unwrap_or_default()
+        )
     }
 }
 
@@ -271,6 +395,21 @@ mod tests {
             assert_eq!(state.failure().is_some(), phase == Phase::Error, "{state:?}");
             assert!(!state.sentence().is_empty(), "{state:?}");
         }
+    }
+
+    #[test]
+    fn a_video_shows_how_far_it_is() {
+        let media = Media { size: [4, 3], duration_s: Some(125.0), frame_rate: None };
+        let plan = SamplingPlan { base_fps: 5.0, max_fps: 15.0, max_samples: 100, expected: Some([5, 9]) };
+        let counts = Counts { taken: 30, dropped: 10, time_s: 61.9, rate: 12.34 };
+        let mut watching = Watching { media: Some(media), plan: Some(plan), counts, ..Watching::default() };
+        assert_eq!(watching.sentence(), "1:01 of 2:05, 30 frames looked at of 5 to 9, 12.3 a second");
+        watching.is_live = true;
+        assert!(watching.sentence().contains("25\u{a0}%"), "{}", watching.sentence());
+        assert!(Watching::default().sentence().starts_with("0:00, 0 frames"));
+        let state = State { model: ready(), task: Task::Watching(Box::new(watching)), ..State::default() };
+        assert_eq!(state.phase(), Phase::Watching);
+        assert!(!state.sentence().is_empty());
     }
 
     #[test]

@@ -18,13 +18,15 @@ use web_sys::{
 };
 
 /// Longest file name that is shown, in characters.
-const MAX_NAME: usize = 120;
+pub(crate) const MAX_NAME: usize = 120;
 
 /// The document of `index.html`.
 pub struct View {
     document: Document,
     /// What the preview and the report's link point at.
     result_files: Option<[ObjectUrl; 2]>,
+    /// What the link of a video's report points at.
+    pub(crate) video_file: Option<ObjectUrl>,
 }
 
 impl View {
@@ -35,7 +37,7 @@ impl View {
     pub fn attach() -> Result<Self, JsValue> {
         let document =
             web_sys::window().and_then(|window| window.document()).ok_or("there is no document")?;
-        Ok(View { document, result_files: None })
+        Ok(View { document, result_files: None, video_file: None })
     }
 
     /// The document itself.
@@ -66,11 +68,8 @@ impl View {
     pub fn set_result_files(&mut self, picture: &Blob, report: &Report) -> Result<(), JsValue> {
         // A raster type, whatever the file calls itself: the browser then looks at the bytes and never reads SVG.
         let picture = picture.slice_with_f64_and_f64_and_content_type(0.0, picture.size(), "image/jpeg")?;
-        let json = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
-        let json_type = BlobPropertyBag::new();
-        json_type.set_type("application/json");
-        let json = Blob::new_with_str_sequence_and_options(&Array::of1(&json.into()), &json_type)?;
-        let [picture, json] = self.result_files.insert([ObjectUrl::new(&picture)?, ObjectUrl::new(&json)?]);
+        let [picture, json] =
+            self.result_files.insert([ObjectUrl::new(&picture)?, ObjectUrl::of_json(report)?]);
         let (picture, json) = (picture.0.clone(), json.0.clone());
         self.typed::<HtmlImageElement>("preview-image")?.set_src(&picture);
         self.typed::<HtmlAnchorElement>("save")?.set_href(&json);
@@ -120,10 +119,18 @@ impl View {
             self.render_verdict(report)?;
             self.render_picture(report, picture)?;
             self.render_numbers(report)?;
+            self.render_stages(report)?;
+            self.render_heat(&state.heat, report)?;
             self.render_second(state)?;
         }
-        if came && matches!(phase, Phase::Result | Phase::Error) {
-            self.element(phase.name())?.scroll_into_view();
+        self.render_film(state)?;
+        let shown = match phase {
+            Phase::Result | Phase::Error => Some(phase.name()),
+            Phase::Watching | Phase::Watched => Some("film"),
+            Phase::Loading | Phase::Idle | Phase::Judging => None,
+        };
+        if let Some(shown) = shown.filter(|_| came) {
+            self.element(shown)?.scroll_into_view();
         }
         Ok(())
     }
@@ -285,12 +292,12 @@ impl View {
         rows.iter().try_for_each(|(id, text)| self.set_text(id, text))
     }
 
-    fn typed<T: JsCast>(&self, id: &str) -> Result<T, JsValue> {
+    pub(crate) fn typed<T: JsCast>(&self, id: &str) -> Result<T, JsValue> {
         self.element(id)?.dyn_into().map_err(|_| format!("#{id} is another kind of element").into())
     }
 
     /// Sets the text if it is another one: screen readers announce what is set.
-    fn set_text(&self, id: &str, text: &str) -> Result<(), JsValue> {
+    pub(crate) fn set_text(&self, id: &str, text: &str) -> Result<(), JsValue> {
         let element = self.element(id)?;
         if element.text_content().as_deref() != Some(text) {
             element.set_text_content(Some(text));
@@ -298,7 +305,7 @@ impl View {
         Ok(())
     }
 
-    fn show(&self, id: &str, shown: bool) -> Result<(), JsValue> {
+    pub(crate) fn show(&self, id: &str, shown: bool) -> Result<(), JsValue> {
         self.typed::<HtmlElement>(id).map(|element| element.set_hidden(!shown))
     }
 
@@ -318,11 +325,22 @@ pub fn set_dragging(document: &Document, dragging: bool) {
 }
 
 /// A file in memory under an address that only this page has; revoked when dropped.
-struct ObjectUrl(String);
+pub(crate) struct ObjectUrl(String);
 
 impl ObjectUrl {
-    fn new(blob: &Blob) -> Result<Self, JsValue> {
+    pub(crate) fn new(blob: &Blob) -> Result<Self, JsValue> {
         Url::create_object_url_with_blob(blob).map(ObjectUrl)
+    }
+
+    pub(crate) fn of_json(value: &impl serde::Serialize) -> Result<Self, JsValue> {
+        let json = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+        let json_type = BlobPropertyBag::new();
+        json_type.set_type("application/json");
+        Self::new(&Blob::new_with_str_sequence_and_options(&Array::of1(&json.into()), &json_type)?)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.0
     }
 }
 
@@ -334,16 +352,16 @@ impl Drop for ObjectUrl {
 }
 
 /// All digits, as the command line's JSON has them.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     serde_json::to_string(&value).unwrap_or_default()
 }
 
-fn milliseconds(value: f64) -> String {
+pub(crate) fn milliseconds(value: f64) -> String {
     format!("{value:.1} ms")
 }
 
 /// `message` with a capital letter and a full stop.
-fn sentence(message: &str) -> String {
+pub(crate) fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
     format!("{first}{}.", letters.as_str().trim_end_matches('.'))

@@ -9,11 +9,16 @@
 use crate::accelerator::{Accelerator, Networks, Wish};
 use crate::download::{BUNDLE_FOLDER, describe, fetch_bundle, fetch_late};
 use crate::message::{Failure, GpuState, ModelCard, Progress, Quality, Request, Response};
+use crate::pixels::Pixels;
+use crate::watch::{Region, Watch, middle};
 use engine::cascade::Next;
 use engine::frame::MAX_FILE_BYTES;
 use engine::golden::GoldenReport;
 use engine::report::Notice;
-use engine::{Crop, Detector, Error, Frame, Golden, Manifest, Report};
+use engine::video::container::codec_hint;
+use engine::video::report::{End, Media};
+use engine::video::{Container, JudgedFace};
+use engine::{Crop, Detector, Error, Frame, Golden, HeatMap, Manifest, ProbabilityFake, Report};
 use js_sys::Uint8Array;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -21,7 +26,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageEvent};
+use web_sys::{Blob, DedicatedWorkerGlobalScope, ImageBitmap, MessageEvent};
+
+/// So much of a video's start and end is searched for the name of its codec, in bytes.
+const HINT_BYTES: f64 = 65_536.0;
 
 #[wasm_bindgen]
 extern "C" {
@@ -47,6 +55,9 @@ struct Engine {
     /// Vectors that do not read spoil the check alone.
     golden: Result<Option<Golden>, Error>,
     accelerator: Accelerator,
+    pixels: Pixels,
+    /// The video that is being watched.
+    watch: Option<Watch>,
 }
 
 /// What the GPU is opened with.
@@ -121,18 +132,31 @@ impl Engine {
         let vectors = golden.as_ref().ok().and_then(Option::as_ref);
         let opening = Opening { networks: Networks::of(&bundle, vectors), wish: Wish::of(wish) };
         let accelerator = Accelerator::none("it has not been asked yet");
-        Ok((Engine { folder, detector, golden, accelerator }, opening))
+        let (pixels, watch) = (Pixels::default(), None);
+        Ok((Engine { folder, detector, golden, accelerator, pixels, watch }, opening))
     }
 
     async fn answer(&mut self, request: Request) -> Response {
-        let (id, answer) = match request {
+        let id = match &request {
             Request::Check => return Response::Checked(self.check()),
-            Request::Judge { id, picture } => (id, self.judge(&picture).await),
+            Request::Judge { id, .. }
+            | Request::Explain { id, .. }
+            | Request::Watch { id, .. }
+            | Request::Look { id, .. }
+            | Request::Finish { id, .. } => *id,
         };
-        match answer {
-            Ok(report) => Response::Judged { id, report: Box::new(report) },
-            Err(failure) => Response::Failed { id: Some(id), failure },
-        }
+        let answer = match request {
+            Request::Check => Ok(Response::Checked(self.check())),
+            Request::Judge { picture, .. } => self.judge_file(id, &picture).await,
+            Request::Explain { picture, crop, .. } => {
+                let map = self.explain(&picture, crop).await;
+                map.map(|map| Response::Explained { id, map: Box::new(map) })
+            }
+            Request::Watch { media, .. } => self.watch(id, media),
+            Request::Look { time_s, picture, .. } => self.look(id, time_s, &picture).await,
+            Request::Finish { end, .. } => self.finish(id, end),
+        };
+        answer.unwrap_or_else(|failure| Response::Failed { id: Some(id), failure })
     }
 
     fn check(&mut self) -> Result<GoldenReport, Failure> {
@@ -142,17 +166,37 @@ impl Engine {
         Ok(golden.check(&mut self.detector, &now_ms))
     }
 
+    async fn judge_file(&mut self, id: u32, file: &Blob) -> Result<Response, Failure> {
+        let head = piece(file, 0.0, Container::HEAD_BYTES as f64).await?;
+        if Container::sniff(&head).is_some() {
+            let pieces = [
+                piece(file, 0.0, HINT_BYTES).await?,
+                piece(file, (file.size() - HINT_BYTES).max(0.0), file.size()).await?,
+            ];
+            let codec = pieces.iter().find_map(|piece| codec_hint(piece)).map(str::to_owned);
+            return Ok(Response::IsVideo { id, codec });
+        }
+        self.judge(file).await.map(|report| Response::Judged { id, report: Box::new(report) })
+    }
+
     /// As [`Detector::judge`], each network where it is fastest, and fetched when it is needed.
     async fn judge(&mut self, picture: &Blob) -> Result<Report, Failure> {
         let bytes = read(picture).await?;
         let started_ms = now_ms();
         let frame = Frame::from_encoded(&bytes)?;
-        let cascade = self.detector.cascade();
-        let mut judgement = cascade.begin(&frame, Crop::centre_square(&frame))?;
         let before = self.accelerator.state().clone();
-        let mut report = loop {
+        let mut report = self.judge_region(&frame, Crop::centre_square(&frame)).await?;
+        report.set_times(now_ms() - started_ms);
+        self.tell_of_gpu(&before, &mut report);
+        Ok(report)
+    }
+
+    async fn judge_region(&mut self, frame: &Frame, crop: Crop) -> Result<Report, Failure> {
+        let cascade = self.detector.cascade();
+        let mut judgement = cascade.begin(frame, crop)?;
+        loop {
             match judgement.next() {
-                Next::Done(report) => break *report,
+                Next::Done(report) => return Ok(*report),
                 Next::Run { stage, .. } if !self.has(stage).await => judgement.missing(stage)?,
                 Next::Run { stage, input } => {
                     let run_ms = now_ms();
@@ -163,10 +207,81 @@ impl Engine {
                     judgement.supply(stage, &outputs, now_ms() - run_ms, &backend)?;
                 }
             }
+        }
+    }
+
+    async fn explain(&mut self, picture: &Blob, crop: Crop) -> Result<HeatMap, Failure> {
+        let frame = Frame::from_encoded(&read(picture).await?)?;
+        // What the page sends is checked like anything from outside.
+        let is_inside = crop.x.checked_add(crop.width()).is_some_and(|right| right <= frame.width())
+            && crop.y.checked_add(crop.height()).is_some_and(|bottom| bottom <= frame.height())
+            && crop.width() > 0
+            && crop.height() > 0;
+        if !is_inside {
+            return Err(Failure::new("page", "the region is not in the picture"));
+        }
+        Ok(self.detector.heat_map(&frame, crop)?)
+    }
+
+    fn watch(&mut self, id: u32, media: Media) -> Result<Response, Failure> {
+        let watch = self.watch.insert(Watch::new(id, self.detector.manifest(), media, false)?);
+        Ok(Response::Planned { id, plan: *watch.plan() })
+    }
+
+    async fn look(&mut self, id: u32, time_s: f64, picture: &ImageBitmap) -> Result<Response, Failure> {
+        let started_ms = now_ms();
+        let frame = self.pixels.read(picture)?;
+        // Out of its place while networks run, which need the engine.
+        let Some(mut watch) = self.watch.take().filter(|watch| watch.id == id) else {
+            return Err(Failure::new("page", "there is no such video"));
         };
-        report.set_times(now_ms() - started_ms);
-        self.tell_of_gpu(&before, &mut report);
-        Ok(report)
+        let is_due = watch.looks(&frame, time_s);
+        if is_due {
+            let mut judged = Vec::new();
+            for region in middle(&frame) {
+                judged.push(self.judge_face(&watch, &frame, region).await?);
+            }
+            watch.add(&judged, now_ms() - started_ms);
+        }
+        let analysis = watch.analysis();
+        let faces = analysis.last().filter(|_| is_due).map(|sample| sample.faces.clone());
+        let response = Response::Looked {
+            id,
+            faces: faces.unwrap_or_default(),
+            size: [frame.width(), frame.height()],
+            next_due_s: analysis.next_due_s(),
+            is_full: analysis.is_full(),
+            latency_ms: now_ms() - started_ms,
+        };
+        self.watch = Some(watch);
+        Ok(response)
+    }
+
+    async fn judge_face(
+        &mut self,
+        watch: &Watch,
+        frame: &Frame,
+        region: Region,
+    ) -> Result<JudgedFace, Failure> {
+        let face = JudgedFace { region: region.face, quality: None, probability_fake: None };
+        let Some(crop) = region.crop else { return Ok(face) };
+        let (quality, is_good) = watch.quality(frame, &crop);
+        let mut probability_fake = None;
+        if is_good {
+            probability_fake = match self.judge_region(frame, crop).await {
+                Ok(report) => ProbabilityFake::new(report.verdict.probability_fake),
+                Err(failure) if failure.code == "not_applicable" => None,
+                Err(failure) => return Err(failure),
+            };
+        }
+        Ok(JudgedFace { quality: Some(quality), probability_fake, ..face })
+    }
+
+    fn finish(&mut self, id: u32, end: End) -> Result<Response, Failure> {
+        match self.watch.take().filter(|watch| watch.id == id) {
+            Some(watch) => Ok(Response::Watched { id, report: Box::new(watch.finish(end)) }),
+            None => Err(Failure::new("page", "there is no such video")),
+        }
     }
 
     /// Whether the network of `stage` is there, now that it is needed.
@@ -204,10 +319,21 @@ pub(crate) async fn read(picture: &Blob) -> Result<Vec<u8>, Failure> {
         let what = format!("the file has {} bytes", picture.size());
         return Err(Error::TooLarge { what, limit: MAX_FILE_BYTES as u64, unit: "bytes" }.into());
     }
-    let buffer = JsFuture::from(picture.array_buffer()).await.map_err(|error| {
-        Failure::new("io", format!("the file cannot be read ({}); choose it again", describe(&error)))
-    })?;
+    bytes_of(picture).await
+}
+
+/// The bytes of `file` from `start` to `end`, fewer if it has fewer.
+async fn piece(file: &Blob, start: f64, end: f64) -> Result<Vec<u8>, Failure> {
+    bytes_of(&file.slice_with_f64_and_f64(start, end).map_err(|error| unreadable(&error))?).await
+}
+
+async fn bytes_of(blob: &Blob) -> Result<Vec<u8>, Failure> {
+    let buffer = JsFuture::from(blob.array_buffer()).await.map_err(|error| unreadable(&error))?;
     Ok(Uint8Array::new(&buffer).to_vec())
+}
+
+fn unreadable(error: &JsValue) -> Failure {
+    Failure::new("io", format!("the file cannot be read ({}); choose it again", describe(error)))
 }
 
 fn card(manifest: &Manifest) -> ModelCard {

@@ -159,6 +159,19 @@ impl WorkerHandle {
     }
 }
 
+impl WorkerHandle {
+    /// Sends `request` and gives `owned`, which is in it, away.
+    ///
+    /// # Errors
+    /// `worker_died` if the message cannot be sent.
+    pub fn send_with(&self, request: &impl Serialize, owned: &JsValue) -> Result<(), Failure> {
+        serde_wasm_bindgen::to_value(request)
+            .map_err(JsValue::from)
+            .and_then(|message| self.worker.post_message_with_transfer(&message, &js_sys::Array::of1(owned)))
+            .map_err(|error| died(&describe(&error)))
+    }
+}
+
 impl Drop for WorkerHandle {
     fn drop(&mut self) {
         self.worker.set_onmessage(None);

@@ -84,22 +84,28 @@ export async function visit(t, { url, browser }, { before, query = '', ...option
   });
   if (before) await before(page, context);
   await page.goto(url + query);
-  if (!before && options.javaScriptEnabled !== false) await started(t, page);
+  if (options.javaScriptEnabled !== false) await started(t, page);
   return { page, context, requests, violations };
 }
 
 /**
  * Waits until the page has started. Chromium has been seen to load a page and then neither run nor refuse its script for a minute,
- * most often on a busy machine; the cause is not known. Such a page is loaded once more, and the test says so.
+ * most often on a busy machine; the cause is not known. Such a page is loaded once more, and the test says how far it came.
  */
 async function started(t, page) {
   // The packed example is another page.
   if (!(await page.$('#app'))) return;
-  const hasStarted = '#app:not([data-state="starting"])';
-  await page.waitForSelector(hasStarted, { state: 'attached', timeout: 20_000 }).catch(async () => {
-    t.diagnostic('the page did not start within 20 s and was loaded again');
+  for (let tries = 1; ; tries++) {
+    const attached = { state: 'attached', timeout: 20_000 };
+    const isStarted = await page.waitForSelector('#app:not([data-state="starting"])', attached).then(() => true, () => false);
+    if (isStarted) return;
+    const trace = await page.evaluate(() =>
+      performance.getEntries().map(({ entryType, name, startTime, responseEnd }) =>
+        `${entryType} ${name} ${Math.round(startTime)} ${Math.round(responseEnd ?? 0)}`));
+    t.diagnostic(`the page did not start within 20 s:\n${trace.join('\n')}`);
+    if (tries === 3) throw new Error('the page did not start, three times');
     await page.reload();
-  });
+  }
 }
 
 /** Waits until the page is in one of `states`, and says in which. */

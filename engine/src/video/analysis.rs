@@ -122,6 +122,16 @@ impl Analysis {
         self.sampler.takes(time_s)
     }
 
+    /// Media time before which [`Analysis::takes`] no frame, in seconds.
+    pub fn next_due_s(&self) -> f64 {
+        self.sampler.next_due_s()
+    }
+
+    /// The sample that was looked at last.
+    pub fn last(&self) -> Option<&Sample> {
+        self.timeline.last()
+    }
+
     /// Whether no more frames are taken.
     pub fn is_full(&self) -> bool {
         self.sampler.is_full()

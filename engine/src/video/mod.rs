@@ -3,6 +3,7 @@
 //! Where the frames come from (a decoder, a `<video>` element, a camera) and who judges a face is the caller's business;
 //! everything here takes values, so page and program share it, bit for bit:
 //!
+//! 0. [`container`]: whether a file is a video at all;
 //! 1. [`sampling`]: which frames are looked at, told before the work starts;
 //! 2. [`thumbnail`]: frame -> small picture in colour and [`grey`];
 //! 3. [`scene`] cuts and [`motion`] between two of them; [`quality`] of what is judged;
@@ -13,6 +14,7 @@
 //! 8. [`analysis`]: all of it in order.
 
 pub mod analysis;
+pub mod container;
 pub mod grey;
 pub mod latency;
 pub mod motion;
@@ -26,5 +28,6 @@ pub mod track;
 pub mod verdict;
 
 pub use analysis::{Analysis, AnalysisConfig, JudgedFace};
+pub use container::Container;
 pub use report::VideoReport;
 pub use sampling::{SamplingConfig, SamplingPlan};

@@ -130,6 +130,11 @@ impl Sampler {
         self.next_tick = self.last_tick.saturating_add(1 + skipped);
     }
 
+    /// Media time before which no frame is due, in seconds.
+    pub fn next_due_s(&self) -> f64 {
+        self.next_tick as f64 / self.plan.max_fps
+    }
+
     /// Whether no more frames are taken.
     pub fn is_full(&self) -> bool {
         self.samples >= self.plan.max_samples
@@ -206,6 +211,20 @@ mod tests {
         assert!(sampler.takes(-3.0) && sampler.takes(1.0));
         assert!(!sampler.takes(1.0) && !sampler.takes(0.5));
         assert!(!sampler.takes(1e300) && sampler.takes(2.0));
+    }
+
+    #[test]
+    fn before_its_time_no_frame_is_due() {
+        let mut sampler = Sampler::new(SamplingPlan::new(&SamplingConfig::default(), Some(10.0)));
+        assert_eq!(sampler.next_due_s(), 0.0);
+        assert!(sampler.takes(0.0));
+        for activity in [None, Some(0.07), Some(0.0)] {
+            sampler.note(activity);
+            let due = sampler.next_due_s();
+            assert!(!sampler.takes(due - 1e-3) && sampler.takes(due), "{due}");
+        }
+        // One tick, two, and three.
+        assert!((sampler.next_due_s() - 7.0 / 15.0).abs() < 1e-12, "{}", sampler.next_due_s());
     }
 
     #[test]

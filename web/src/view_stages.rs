@@ -1,0 +1,132 @@
+//! The part of the document that says why: what each stage said, and what moved the filter.
+
+use crate::state::{Heat, percent};
+use crate::view::{View, milliseconds, number, sentence};
+use engine::{HeatMap, Report};
+use wasm_bindgen::JsValue;
+
+impl View {
+    /// A row for each stage, in the order in which they ran.
+    pub(crate) fn render_stages(&self, report: &Report) -> Result<(), JsValue> {
+        let rows = report.stages.iter().map(|stage| {
+            let sure = stage.thresholds.map_or_else(
+                || "decides nothing alone".to_owned(),
+                |sure| format!("real up to {}, fake from {}", percent(sure.lower), percent(sure.upper)),
+            );
+            let decided = if stage.name == report.verdict.decided_by { "yes" } else { "no" };
+            vec![
+                stage.name.clone(),
+                percent(stage.probability_fake),
+                number(f64::from(stage.logit)),
+                sure,
+                decided.into(),
+                milliseconds(stage.latency_ms),
+            ]
+        });
+        self.fill_table("stage-rows", rows.collect())?;
+        let views =
+            report.views.iter().map(|view| vec![view.view.name().to_owned(), percent(view.probability_fake)]);
+        self.show("views", !report.views.is_empty())?;
+        self.fill_table("view-rows", views.collect())
+    }
+
+    /// What moved the answer, over the picture and as words.
+    pub(crate) fn render_heat(&self, heat: &Heat, report: &Report) -> Result<(), JsValue> {
+        let name = match heat {
+            Heat::Off => "off",
+            Heat::Running => "running",
+            Heat::Shown(_) => "shown",
+            Heat::Failed(_) => "error",
+        };
+        let button = self.element("explain")?;
+        button.set_attribute("data-state", name)?;
+        button.set_attribute("aria-pressed", &matches!(heat, Heat::Shown(_)).to_string())?;
+        button.set_attribute("aria-disabled", &matches!(heat, Heat::Running).to_string())?;
+        let text = match heat {
+            Heat::Off => String::new(),
+            Heat::Running => "Covering one part of the picture after another …".into(),
+            Heat::Shown(map) => heat_sentence(map),
+            Heat::Failed(failure) => sentence(&failure.message),
+        };
+        self.set_text("heat-status", &text)?;
+        let cells = self.element("heat")?;
+        let Heat::Shown(map) = heat else {
+            cells.set_text_content(None);
+            return self.show("heat-legend", false);
+        };
+        self.show("heat-legend", true)?;
+        // Drawn once: it does not change while it is shown.
+        if cells.child_element_count() > 0 {
+            return Ok(());
+        }
+        let side = f64::from(report.crop.side) / map.cells as f64;
+        let largest = map.largest().max(f64::MIN_POSITIVE);
+        for (at, shift) in map.shifts.iter().enumerate() {
+            let cell = self.document().create_element_ns(Some("http://www.w3.org/2000/svg"), "rect")?;
+            let x = f64::from(report.crop.x) + (at % map.cells) as f64 * side;
+            let y = f64::from(report.crop.y) + (at / map.cells) as f64 * side;
+            for (name, value) in [("x", x), ("y", y), ("width", side), ("height", side)] {
+                cell.set_attribute(name, &value.to_string())?;
+            }
+            cell.set_attribute("class", if *shift > 0.0 { "to-fake" } else { "to-real" })?;
+            cell.set_attribute("fill-opacity", &format!("{:.3}", 0.65 * shift.abs() / largest))?;
+            cell.set_attribute("data-shift", &number(*shift))?;
+            cells.append_with_node_1(&cell)?;
+        }
+        Ok(())
+    }
+
+    /// Puts `rows` of text into the table body called `id`.
+    pub(crate) fn fill_table(&self, id: &str, rows: Vec<Vec<String>>) -> Result<(), JsValue> {
+        let body = self.element(id)?;
+        body.set_text_content(None);
+        for row in rows {
+            let line = self.document().create_element("tr")?;
+            for (at, text) in row.iter().enumerate() {
+                let cell = self.document().create_element(if at == 0 { "th" } else { "td" })?;
+                if at == 0 {
+                    cell.set_attribute("scope", "row")?;
+                }
+                cell.set_text_content(Some(text));
+                line.append_with_node_1(&cell)?;
+            }
+            body.append_with_node_1(&line)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the answer hung most, in words.
+fn heat_sentence(map: &HeatMap) -> String {
+    let [column, row] = map.strongest();
+    let third = |at: usize, names: [&'static str; 3]| names[(at * 3 / map.cells.max(1)).min(2)];
+    let vertical = third(row, ["upper", "middle", "lower"]);
+    let horizontal = third(column, ["left", "middle", "right"]);
+    let place = if vertical == horizontal { "middle".to_owned() } else { format!("{vertical} {horizontal}") };
+    let shift = map.shifts[row * map.cells + column];
+    let side = if shift > 0.0 { "fake" } else { "real" };
+    format!(
+        "The answer hung most on a part in the {place}, which spoke for {side}. It shows where the network looked, not \
+         what was altered."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::{Crop, Frame};
+
+    #[test]
+    fn the_strongest_part_is_named_by_its_place() {
+        let crop = Crop::centre_square(&Frame::from_rgb(8, 8, vec![0; 192]));
+        let mut map = HeatMap { stage: "f".into(), crop, cells: 8, log_odds: 0.0, shifts: vec![0.0; 64] };
+        for (cell, shift, words) in [
+            (0, 1.0, "upper left, which spoke for fake"),
+            (63, -2.0, "lower right, which spoke for real"),
+            (28, 3.0, "the middle, which"),
+        ] {
+            map.shifts[cell] = shift;
+            assert!(heat_sentence(&map).contains(words), "{}", heat_sentence(&map));
+        }
+    }
+}

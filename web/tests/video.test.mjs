@@ -1,0 +1,221 @@
+// Videos and the camera: frames with their media times, one verdict for each person, a timeline that can be clicked, and
+// an end at any time.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after } from 'node:test';
+import { fixture, judge, open, reached, sample, test, visit } from './site.mjs';
+
+const site = await open(after, ['--use-fake-device-for-media-stream', '--autoplay-policy=no-user-gesture-required']);
+
+const FILM = fixture('film.webm');
+
+/** The report that the page offers to save. */
+async function saved(page) {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#film-save')]);
+  assert.equal(download.suggestedFilename(), 'aware-video-report.json');
+  return JSON.parse(await readFile(await download.path(), 'utf8'));
+}
+
+/** Gives the page `file` and waits for the verdict on it. */
+async function watch(page, file) {
+  await page.setInputFiles('#picture', file);
+  await reached(page, 'watching', 'watched', 'error');
+  return reached(page, 'watched', 'error');
+}
+
+const message = async (page) => ({
+  code: await page.getAttribute('#error', 'data-code'),
+  text: await page.textContent('#error-message'),
+});
+
+test('v1 v7 v8 a video gets a verdict, with its plan obeyed and nothing sent', async (t) => {
+  const { page, requests, violations } = await visit(t, site);
+  await reached(page, 'idle');
+  const before = requests.length;
+  assert.equal(await watch(page, FILM), 'watched');
+  const report = await saved(page);
+  assert.equal(report.schema_version, '1.0');
+  assert.equal(report.coverage.end, 'whole');
+  assert.ok(report.coverage.share > 0.9 && report.media.duration_s > 3.9 && report.media.duration_s < 4.1);
+  assert.deepEqual(report.media.size, [320, 240]);
+  // Between the least and the most samples of the plan, no two in one tick of 1/15 s.
+  const [least, most] = report.plan.expected;
+  assert.ok(report.coverage.samples >= least - 1 && report.coverage.samples <= most, JSON.stringify(report.coverage));
+  const ticks = report.timeline.map(({ time_s }) => Math.floor(time_s * report.plan.max_fps + 1e-6));
+  assert.equal(new Set(ticks).size, ticks.length);
+  assert.deepEqual([...ticks].sort((a, b) => a - b), ticks);
+  // One cut in the middle: nobody is the same person after it.
+  assert.equal(report.cuts_s.length, 1);
+  assert.ok(Math.abs(report.cuts_s[0] - 2) < 0.2, `${report.cuts_s}`);
+  assert.deepEqual(report.tracks.map(({ id }) => id), [1, 2]);
+  assert.ok(report.notices.includes('no_face_detector'));
+  assert.equal(await page.locator('#people-rows tr').count(), 2);
+  assert.equal(await page.getAttribute('#film-result', 'data-label'), report.verdict.label);
+  assert.match(await page.textContent('#status'), /^Verdict: /);
+  assert.ok((await page.locator('#timeline-rows tr').count()) > 10);
+  assert.equal(await page.locator('#timeline polyline').count(), 2);
+  assert.deepEqual(violations, []);
+  const asked = requests.slice(before).map((request) => request.url()).filter((url) => !url.startsWith('blob:'));
+  assert.deepEqual(asked, []);
+});
+
+test('a video is told by its bytes, not by its name or type', async (t) => {
+  const { page } = await visit(t, site);
+  const buffer = await readFile(FILM);
+  assert.equal(await watch(page, { name: 'face.png', mimeType: 'image/png', buffer }), 'watched');
+});
+
+test('a click on the timeline goes to that moment, with its boxes', async (t) => {
+  const { page } = await visit(t, site);
+  assert.equal(await watch(page, FILM), 'watched');
+  const bounds = await page.locator('#timeline').boundingBox();
+  await page.locator('#timeline').click({ position: { x: bounds.width * 0.75, y: bounds.height / 2 } });
+  await page.waitForFunction(() => Math.abs(document.getElementById('film-video').currentTime - 3) < 0.1);
+  await page.waitForSelector('#film-boxes .face-text', { state: 'attached' });
+  await page.waitForFunction(() => document.querySelector('#film-boxes .face-text')?.textContent.startsWith('2: '));
+});
+
+test('a video can be stopped, and what was looked at stays', async (t) => {
+  // Held back: one frame a second, so that there is time to stop.
+  const { page } = await visit(t, site, {
+    before: (page) =>
+      page.addInitScript(() => {
+        const make = window.createImageBitmap.bind(window);
+        window.createImageBitmap = async (...of) => {
+          await new Promise((done) => setTimeout(done, 300));
+          return make(...of);
+        };
+      }),
+  });
+  await reached(page, 'idle');
+  await page.setInputFiles('#picture', FILM);
+  await reached(page, 'watching');
+  await page.waitForFunction(() => /, [3-9] frames looked at/.test(document.getElementById('film-count').textContent));
+  await page.click('#film-stop');
+  await reached(page, 'watched');
+  const report = await saved(page);
+  assert.equal(report.coverage.end, 'interrupted');
+  assert.ok(report.notices.includes('interrupted') && report.timeline.length >= 3);
+  assert.ok(report.coverage.share < 0.9);
+  // The next picture is judged as ever.
+  const { label } = await judge(page, sample('real-1.png'));
+  assert.ok(label);
+  assert.equal(await page.isVisible('#film'), false);
+});
+
+test('v03 of a video that ends early, the part that is there is judged and the cut is said', async (t) => {
+  const { page } = await visit(t, site);
+  const whole = await readFile(FILM);
+  const state = await watch(page, { name: 'cut.webm', mimeType: 'video/webm', buffer: whole.subarray(0, whole.length * 0.6) });
+  assert.equal(state, 'watched');
+  const report = await saved(page);
+  assert.equal(report.coverage.end, 'truncated');
+  assert.ok(report.coverage.share > 0.3 && report.coverage.share < 0.9, JSON.stringify(report.coverage));
+  assert.match(await page.textContent('#film-notices'), /ends before its time/);
+});
+
+test('v01 v02 what is no video here ends in an error that says why', async (t) => {
+  const { page } = await visit(t, site);
+  assert.equal(await watch(page, fixture('hevc.mp4')), 'error');
+  const hevc = await message(page);
+  assert.equal(hevc.code, 'codec');
+  assert.match(hevc.text, /HEVC.*convert it to MP4 with H\.264/);
+  assert.equal(await watch(page, fixture('sound.webm')), 'error');
+  assert.equal((await message(page)).code, 'no_video');
+  const buffer = Buffer.concat([Buffer.from('\x1a\x45\xdf\xa3', 'latin1'), Buffer.alloc(3000, 7)]);
+  assert.equal(await watch(page, { name: 'noise.webm', mimeType: 'video/webm', buffer }), 'error');
+  assert.equal((await message(page)).code, 'codec');
+  // The page goes on.
+  assert.equal(await watch(page, FILM), 'watched');
+});
+
+test('v09 frames are given back: at most two are open at a time', async (t) => {
+  const { page } = await visit(t, site, {
+    before: (page) =>
+      page.addInitScript(() => {
+        window.frames_made = 0;
+        const make = window.createImageBitmap.bind(window);
+        window.createImageBitmap = async (...of) => {
+          window.frames_made++;
+          return make(...of);
+        };
+        // One that moves to a worker is empty here; the worker closes its own.
+        window.frames_kept = [];
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message, ...rest) {
+          const { Look } = message ?? {};
+          const sent = post.call(this, message, ...rest);
+          if (Look) window.frames_kept.push(Look.picture.width);
+          return sent;
+        };
+      }),
+  });
+  assert.equal(await watch(page, FILM), 'watched');
+  const { made, kept } = await page.evaluate(() => ({ made: window.frames_made, kept: window.frames_kept }));
+  assert.ok(made >= 20 && kept.length === made, `${made} ${kept.length}`);
+  assert.ok(kept.every((width) => width === 0), 'a frame stayed in the page');
+});
+
+test('k03 k04 the camera is judged frame by frame, and is off after it is stopped', async (t) => {
+  const { page, context, requests } = await visit(t, site, { permissions: ['camera'] });
+  await reached(page, 'idle');
+  const before = requests.length;
+  await page.evaluate(() => {
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (...of) => (window.stream = await ask(...of));
+  });
+  await page.click('#camera');
+  await reached(page, 'watching');
+  await page.waitForFunction(() => /^([5-9]|\d\d+) frames looked at/.test(document.getElementById('film-count').textContent));
+  assert.match(await page.textContent('#film-count'), /a second; \d+\s% of those/);
+  await page.click('#film-stop');
+  await reached(page, 'watched');
+  const report = await saved(page);
+  assert.ok(report.timeline.length >= 5 && report.media.duration_s === null);
+  const states = await page.evaluate(() => window.stream.getTracks().map((track) => track.readyState));
+  assert.deepEqual(states, ['ended']);
+  assert.equal(await page.evaluate(() => document.getElementById('film-video').srcObject), null);
+  assert.equal(requests.length, before);
+  await context.clearPermissions();
+});
+
+test('k01 a camera that is refused, missing, busy or taken away ends with an advice and can be tried again', async (t) => {
+  const { page } = await visit(t, site, { permissions: ['camera'] });
+  await reached(page, 'idle');
+  const refuse = (name) =>
+    page.evaluate((name) => {
+      window.ask ??= navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = name
+        ? async () => {
+            throw new DOMException('no', name);
+          }
+        : async (...of) => (window.stream = await window.ask(...of));
+    }, name);
+  for (const [name, code] of [
+    ['NotAllowedError', 'camera_denied'],
+    ['NotFoundError', 'camera_none'],
+    ['NotReadableError', 'camera_busy'],
+    ['OverconstrainedError', 'camera_constraints'],
+  ]) {
+    await refuse(name);
+    await page.click('#camera');
+    await page.waitForSelector(`#error[data-code="${code}"]`);
+    assert.ok(await page.isVisible('#retry'), name);
+  }
+  await refuse(null);
+  await page.click('#retry');
+  await reached(page, 'watching');
+  await page.waitForFunction(() => /^([2-9]|\d\d+) frames looked at/.test(document.getElementById('film-count').textContent));
+  // Unplugged: browsers end the track and tell it by an event.
+  await page.evaluate(() => window.stream.getTracks()[0].dispatchEvent(new Event('ended')));
+  await reached(page, 'watched');
+  assert.equal((await saved(page)).coverage.end, 'interrupted');
+});
+
+test('k01 a camera that the visitor does not allow is said to be denied', async (t) => {
+  const { page } = await visit(t, site);
+  await reached(page, 'idle');
+  await page.click('#camera');
+  await page.waitForSelector('#error[data-code="camera_denied"]');
+});
