@@ -296,6 +296,7 @@ impl Judgement<'_> {
             },
             picture_size: [self.frame.width(), self.frame.height()],
             crop: self.crop,
+            faces: Vec::new(),
             stages: self.reports.clone(),
             views: self.views.clone(),
             uncertainty: self.uncertainty,

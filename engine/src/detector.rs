@@ -4,9 +4,11 @@ use crate::bundle::{Bundle, Manifest};
 use crate::cascade::{Cascade, FILTER, Next};
 use crate::crop::Crop;
 use crate::error::Error;
+use crate::faces::Faces;
 use crate::frame::Frame;
 use crate::manifest::{Loading, Role, Stage};
 use crate::meta::{Given, features};
+use crate::people::Gathering;
 use crate::report::Report;
 use crate::runtime::{ModelError, Session};
 use crate::tensor::Tensor;
@@ -138,6 +140,27 @@ impl Detector {
         let frame = Frame::from_encoded(bytes)?;
         let crop = crop_of(&frame);
         let mut report = self.judge_frame(&frame, crop, now_ms)?;
+        report.set_times(now_ms() - started_ms);
+        Ok(report)
+    }
+
+    /// Judges the picture in `bytes` by the faces that `find` sees in it; see [`Gathering`].
+    ///
+    /// # Errors
+    /// Those of [`Detector::judge`], of `find` and of [`Gathering`].
+    pub fn judge_faces<E: From<Error>>(
+        &mut self,
+        bytes: &[u8],
+        find: &mut dyn FnMut(&Frame) -> Result<Faces, E>,
+        now_ms: &dyn Fn() -> f64,
+    ) -> Result<Report, E> {
+        let started_ms = now_ms();
+        let frame = Frame::from_encoded(bytes)?;
+        let mut gathering = Gathering::new(&frame, find(&frame)?)?;
+        while let Some(crop) = gathering.next() {
+            gathering.supply(self.judge_frame(&frame, crop, now_ms))?;
+        }
+        let mut report = gathering.finish()?;
         report.set_times(now_ms() - started_ms);
         Ok(report)
     }

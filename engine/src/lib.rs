@@ -10,10 +10,11 @@
 //! 6. [`applicability`]: whether the crop can show a face at all;
 //! 7. [`cascade`]: which network runs next and who decides, over [`stability`], [`uncertainty`] and [`meta`];
 //! 8. [`detector`]: the cascade, driven on this processor; [`occlusion`]: what moved its first stage;
-//! 9. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
-//! 10. [`report`]: the one result that page, command line and JSON share; [`statistics`] of many;
-//! 11. [`video`]: frames over time -> one verdict a person;
-//! 12. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with.
+//! 9. [`people`]: several faces of a picture -> the report of the one that decides;
+//! 10. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
+//! 11. [`report`]: the one result that page, command line and JSON share; [`statistics`] of many;
+//! 12. [`video`]: frames over time -> one verdict a person;
+//! 13. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with.
 //!
 //! The crate does no I/O and reads no clock, so the same bytes give the same verdict, bit for
 //! bit, natively and as WebAssembly.
@@ -37,6 +38,7 @@ pub mod meta;
 pub mod cascade;
 pub mod detector;
 pub mod occlusion;
+pub mod people;
 pub mod verdict;
 pub mod report;
 pub mod statistics;
@@ -56,6 +58,7 @@ pub use faces::{Face, FaceDetector, Faces};
 pub use frame::Frame;
 pub use golden::Golden;
 pub use occlusion::HeatMap;
+pub use people::{FaceReport, Gathering};
 pub use preprocess::Preprocess;
 pub use report::Report;
 pub use runtime::{ModelError, Session};

@@ -1,13 +1,14 @@
 //! The one result of a judgement, shared by page, command line and JSON.
 
 use crate::crop::Crop;
+use crate::people::FaceReport;
 use crate::stability::View;
 use crate::stage::Role;
 use crate::verdict::{Preset, Thresholds, Verdict};
 use serde::{Deserialize, Serialize};
 
-/// Version of this schema. 1.1 added roles, views, uncertainty, mode, preset and multiply-adds.
-pub const REPORT_SCHEMA_VERSION: &str = "1.1";
+/// Version of this schema. 1.2 added faces; 1.1 added roles, views, uncertainty, mode, preset and multiply-adds.
+pub const REPORT_SCHEMA_VERSION: &str = "1.2";
 
 /// Everything that led to a verdict, but neither pixels nor file name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Report {
     pub picture_size: [u32; 2],
     /// The region that was judged.
     pub crop: Crop,
+    /// The faces that were found, the surest first; empty where none was looked for or found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faces: Vec<FaceReport>,
     /// What each stage said, in the order in which they ran.
     pub stages: Vec<StageReport>,
     /// What the first stage said of mild variants of the picture; empty if no answer was sure enough to ask.
@@ -133,8 +137,18 @@ pub struct ModelIdentity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
-    /// No face was looked for, or none found: the middle of the whole picture was judged.
+    /// No face was looked for: the middle of the whole picture was judged.
     NoFaceDetector,
+    /// No face was found: the middle of the whole picture was judged, and does not count as sure.
+    NoFace,
+    /// At least one face is too small to be judged.
+    SmallFaces,
+    /// There are more faces than are judged, or one of them is nothing that can show a face.
+    FacesLeftOut,
+    /// The picture of the face that decided says little.
+    LowQuality,
+    /// There are several faces: the report is of the one that decided.
+    SeveralFaces,
     /// The judged region is smaller than the network's input and was enlarged.
     SmallPicture,
     /// The file is an animation; its first picture was judged.
@@ -152,7 +166,16 @@ impl Notice {
     pub fn text(self) -> &'static str {
         match self {
             Notice::NoFaceDetector => {
-                "No face was looked for or found: the middle square of the whole picture was judged, so a face should fill it."
+                "No face was looked for: the middle square of the whole picture was judged, so a face should fill it."
+            }
+            Notice::NoFace => {
+                "No face was found: the middle of the picture was judged all the same, and its answer does not count as sure."
+            }
+            Notice::SmallFaces => "Faces of fewer than 64 pixels were not judged.",
+            Notice::FacesLeftOut => "Not every face was judged: the largest were.",
+            Notice::LowQuality => "The face is blurred, dark or flat: the answer is worth less.",
+            Notice::SeveralFaces => {
+                "Several faces: the verdict is of the one that looks most like a fake; each has its own below."
             }
             Notice::SmallPicture => "The picture is smaller than the network's input: details are missing.",
             Notice::FirstFrame => "The file is an animation: only its first picture was judged.",

@@ -241,9 +241,9 @@ struct DetectArgs {
     /// Where answers count as sure: as the bundle was fitted, at 0.02 and 0.98, or at 0.02 and 0.90.
     #[arg(long, value_enum, default_value = "fitted")]
     thresholds: ThresholdsArg,
-    /// Judge the largest face, found with this detector (a folder of `bundle-face`, or a YuNet file), instead of the middle
-    /// of the picture.
-    #[arg(long, value_name = "DETECTOR")]
+    /// Detector that finds the faces which are judged: a folder of `bundle-face`, or a YuNet file; models/face if that is there.
+    /// With "none" the middle of each picture is judged.
+    #[arg(long, value_name = "DETECTOR", env = "AWARE_FACES")]
     faces: Option<PathBuf>,
     /// One JSON line a file: {"file", "report"}, of a video {"file", "video"}, or {"file", "error": {"code", "message"}}.
     #[arg(long)]
@@ -389,7 +389,7 @@ fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
     args.video.check(args.files.len())?;
     let mut detector = load_detector(&args.bundle)?;
     detector.set_preset(args.thresholds.into());
-    let finder = args.faces.clone().map(FaceConfig::new).as_ref().map(FaceFinder::load).transpose()?;
+    let finder = FaceConfig::named(args.faces.as_deref()).as_ref().map(FaceFinder::load).transpose()?;
     let mut output = std::io::stdout().lock();
     let mut code = 0;
     for file in &args.files {

@@ -7,9 +7,8 @@ use crate::timeline;
 use anyhow::Result;
 use engine::frame::MAX_FILE_BYTES;
 use engine::video::VideoReport;
-use engine::{Crop, Detector, Error, Frame, Label, Report};
+use engine::{Detector, Error, Frame, Label, Report};
 use serde::Serialize;
-use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
@@ -62,28 +61,29 @@ pub fn detect(detector: &mut Detector, path: &Path) -> Finding {
     detect_face(detector, None, path)
 }
 
-/// Judges the picked face of the picture at `path`; its middle without a finder or a face.
+/// Judges every face of the picture at `path` that `finder` sees, or its middle without a finder.
 pub fn detect_face(detector: &mut Detector, finder: Option<&FaceFinder>, path: &Path) -> Finding {
     let started = Instant::now();
     let now_ms = || started.elapsed().as_secs_f64() * 1e3;
-    let failed = RefCell::new(None);
-    let crop_of = |frame: &Frame| match finder.map(|finder| finder.crop(frame)) {
-        Some(Ok(Some(crop))) => crop,
-        Some(Err(error)) => {
-            failed.replace(Some(Failure { code: "faces".into(), message: format!("{error:#}") }));
-            Crop::centre_square(frame)
+    let judged = match (read_picture(path), finder) {
+        (Err(error), _) => Err(Failure { code: "io".into(), message: error.to_string() }),
+        (Ok(bytes), None) => detector.judge(&bytes, &now_ms).map_err(Failure::from),
+        (Ok(bytes), Some(finder)) => {
+            let mut find = |frame: &Frame| {
+                let failure = |error| Failure { code: "faces".into(), message: format!("{error:#}") };
+                finder.faces(frame).map_err(failure)
+            };
+            detector.judge_faces(&bytes, &mut find, &now_ms)
         }
-        Some(Ok(None)) | None => Crop::centre_square(frame),
     };
-    let outcome = match read_picture(path) {
-        Ok(bytes) => match detector.judge_crop(&bytes, &crop_of, &now_ms) {
-            Ok(report) => Outcome::Report(Box::new(report)),
-            Err(error) => Outcome::Error(Failure { code: code_of(&error), message: error.to_string() }),
-        },
-        Err(error) => Outcome::Error(Failure { code: "io".into(), message: error.to_string() }),
-    };
-    let outcome = failed.into_inner().map_or(outcome, Outcome::Error);
+    let outcome = judged.map_or_else(Outcome::Error, |report| Outcome::Report(Box::new(report)));
     Finding { file: path.to_string_lossy().into_owned(), file_bytes: path_bytes(path), outcome }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure { code: code_of(&error), message: error.to_string() }
+    }
 }
 
 /// At most one byte more than the engine takes: it then names the limit itself.
@@ -124,8 +124,12 @@ impl Finding {
                     [] => String::new(),
                     names => format!(", {} missing", names.join(", ")),
                 };
+                let faces = match report.faces.len() {
+                    0 | 1 => String::new(),
+                    count => format!(", {count} faces"),
+                };
                 format!(
-                    "{file}: {label}  P(fake) {:.3}  by {} of {} {}{missing}, {:.1} ms",
+                    "{file}: {label}  P(fake) {:.3}  by {} of {} {}{faces}{missing}, {:.1} ms",
                     verdict.probability_fake,
                     verdict.decided_by,
                     report.model.name,

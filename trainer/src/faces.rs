@@ -5,9 +5,9 @@ use crate::locator::folder::read_face_files;
 use crate::yunet::Canvas;
 use anyhow::{Context, Result, ensure};
 use engine::crop::{CropKind, FaceBox};
-use engine::faces::{FaceFiles, QUALITY_THRESHOLD};
+use engine::faces::{FACE_MANIFEST_NAME, FaceFiles, QUALITY_THRESHOLD};
 use engine::{Crop, Face, FaceDetector, Faces, Frame, Session};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Largest YuNet file that is read; YuNet has a third of a megabyte.
@@ -42,7 +42,22 @@ pub struct FaceConfig {
     pub crop: CropKind,
 }
 
+/// Where the detector of this project lies, from the root of the repository.
+pub const OWN_DETECTOR: &str = "models/face";
+
 impl FaceConfig {
+    /// The detector that somebody named: nothing for "none", and the project's own, if it is there, where nobody named one.
+    pub fn named(detector: Option<&Path>) -> Option<Self> {
+        match detector {
+            Some(name) if name == Path::new("none") => None,
+            Some(name) => Some(Self::new(name.to_owned())),
+            None => {
+                let own = Path::new(OWN_DETECTOR);
+                own.join(FACE_MANIFEST_NAME).is_file().then(|| Self::new(own.to_owned()))
+            }
+        }
+    }
+
     /// The largest face of a picture, at most 50 of a video, in squares, found by `detector`.
     pub fn new(detector: PathBuf) -> Self {
         let (pick, crop) = (Pick::Largest, CropKind::Square);

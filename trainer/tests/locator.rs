@@ -113,7 +113,8 @@ fn train(config: &LocatorConfig, labels: &Labels, folder: &Path, span: (Start, O
 
 fn about() -> LocatorAbout {
     let text = |text: &str| text.to_owned();
-    LocatorAbout { name: text("toy"), version: text("0"), licence: text("none"), card: b"A toy.\n".to_vec() }
+    let card = b"A toy.\n".to_vec();
+    LocatorAbout { name: text("toy"), version: text("0"), licence: text("none"), card, score_threshold: None }
 }
 
 fn aware(arguments: &[&str]) -> Output {

@@ -2,6 +2,7 @@
 
 use crate::message::{Failure, Progress};
 use engine::bundle::{FileEntry, MANIFEST_NAME, MAX_MANIFEST_BYTES};
+use engine::faces::{FACE_MANIFEST_NAME, FaceFiles, FaceManifest};
 use engine::{Bundle, Manifest};
 use js_sys::{Reflect, Uint8Array};
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use web_sys::{ReadableStreamDefaultReader, RequestCache, RequestInit, WorkerGlob
 
 /// The bundle that the page judges with: a network in integers.
 pub const BUNDLE_FOLDER: &str = "models/first-int8";
+/// The face detector, if the site has one.
+pub const FACE_FOLDER: &str = "models/face";
 /// The same network in floats, which wonnx runs: fetched when somebody asks for a second opinion.
 pub const FLOAT_FOLDER: &str = "models/first";
 
@@ -56,6 +59,20 @@ async fn fetch_file(folder: &str, entry: &FileEntry, on_bytes: &dyn Fn(u64)) -> 
     fetch(&path, RequestCache::Reload, entry.bytes, on_bytes).await
 }
 
+/// The verified face detector of this site; nothing if it has none.
+///
+/// # Errors
+/// As [`fetch_bundle`].
+pub async fn fetch_faces() -> Result<Option<FaceFiles>, Failure> {
+    let path = format!("{FACE_FOLDER}/{FACE_MANIFEST_NAME}");
+    let json = fetch_if_there(&path, RequestCache::NoCache, MAX_MANIFEST_BYTES as u64, &|_| {}).await?;
+    let Some(json) = json else { return Ok(None) };
+    let manifest = FaceManifest::parse(&json)?;
+    let Some(entry) = manifest.file(&manifest.network).cloned() else { return Ok(None) };
+    let network = fetch_file(FACE_FOLDER, &entry, &|_| {}).await?;
+    Ok(Some(FaceFiles::new(manifest, network)?))
+}
+
 /// The body at `path`. Reading stops after `expected` bytes are exceeded: who knows the right size refuses it.
 async fn fetch(
     path: &str,
@@ -63,19 +80,33 @@ async fn fetch(
     expected: u64,
     on_bytes: &dyn Fn(u64),
 ) -> Result<Vec<u8>, Failure> {
-    let refuse = |why: String| {
-        Failure::new("model_load", format!("{path} did not load ({why}); check the connection and try again"))
-    };
-    let broken = |error: JsValue| refuse(describe(&error));
+    let body = fetch_if_there(path, cache, expected, on_bytes).await?;
+    body.ok_or_else(|| did_not_load(path, "the server answered 404"))
+}
+
+fn did_not_load(path: &str, why: &str) -> Failure {
+    Failure::new("model_load", format!("{path} did not load ({why}); check the connection and try again"))
+}
+
+/// As [`fetch`]; nothing where the server has no such file.
+async fn fetch_if_there(
+    path: &str,
+    cache: RequestCache,
+    expected: u64,
+    on_bytes: &dyn Fn(u64),
+) -> Result<Option<Vec<u8>>, Failure> {
+    let broken = |error: JsValue| did_not_load(path, &describe(&error));
     let options = RequestInit::new();
     options.set_cache(cache);
     let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
     let response = JsFuture::from(scope.fetch_with_str_and_init(path, &options)).await.map_err(broken)?;
     let response: web_sys::Response = response.unchecked_into();
-    if response.status() != 200 {
-        return Err(refuse(format!("the server answered {}", response.status())));
+    match response.status() {
+        200 => {}
+        404 => return Ok(None),
+        status => return Err(did_not_load(path, &format!("the server answered {status}"))),
     }
-    let Some(body) = response.body() else { return Ok(Vec::new()) };
+    let Some(body) = response.body() else { return Ok(Some(Vec::new())) };
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut content = Vec::new();
     while content.len() as u64 <= expected {
@@ -92,7 +123,7 @@ async fn fetch(
     }
     // Nobody waits for the rest of a body that is too long.
     drop(reader.cancel());
-    Ok(content)
+    Ok(Some(content))
 }
 
 /// What a thrown JavaScript value says.

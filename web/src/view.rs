@@ -120,6 +120,7 @@ impl View {
             self.render_picture(report, picture)?;
             self.render_numbers(report)?;
             self.render_stages(report)?;
+            self.render_faces(report)?;
             self.render_heat(&state.heat, report)?;
             self.render_second(state)?;
         }

@@ -1,9 +1,11 @@
 //! The part of the document that says why: what each stage said, and what moved the filter.
 
-use crate::state::{Heat, percent};
+use crate::state::{Heat, label_text, percent};
 use crate::view::{View, milliseconds, number, sentence};
 use engine::{HeatMap, Report};
 use wasm_bindgen::JsValue;
+
+const SVG: &str = "http://www.w3.org/2000/svg";
 
 impl View {
     /// A row for each stage, in the order in which they ran.
@@ -28,6 +30,46 @@ impl View {
             report.views.iter().map(|view| vec![view.view.name().to_owned(), percent(view.probability_fake)]);
         self.show("views", !report.views.is_empty())?;
         self.fill_table("view-rows", views.collect())
+    }
+
+    /// A frame around each face, and a row of the table.
+    pub(crate) fn render_faces(&self, report: &Report) -> Result<(), JsValue> {
+        let boxes = self.element("face-boxes")?;
+        boxes.set_text_content(None);
+        let text_size = f64::from(report.picture_size[1].max(1)) / 22.0;
+        for (number, face) in (1..).zip(&report.faces) {
+            let region = face.face.region;
+            let sides =
+                [f64::from(region.x), f64::from(region.y), f64::from(region.width), f64::from(region.height)];
+            let frame = self.document().create_element_ns(Some(SVG), "rect")?;
+            for (name, value) in ["x", "y", "width", "height"].into_iter().zip(sides) {
+                frame.set_attribute(name, &value.to_string())?;
+            }
+            frame.set_attribute("class", if face.decided { "decided" } else { "other" })?;
+            boxes.append_with_node_1(&frame)?;
+            if report.faces.len() > 1 {
+                let text = self.document().create_element_ns(Some(SVG), "text")?;
+                text.set_attribute("x", &(sides[0] + text_size / 3.0).to_string())?;
+                text.set_attribute("y", &(sides[1] + text_size).max(text_size).to_string())?;
+                text.set_attribute("font-size", &text_size.to_string())?;
+                text.set_text_content(Some(&number.to_string()));
+                boxes.append_with_node_1(&text)?;
+            }
+        }
+        self.show("faces", report.faces.len() > 1)?;
+        let rows = (1..).zip(&report.faces).map(|(number, face)| {
+            let said =
+                face.label.map_or_else(|| "not judged".to_owned(), |label| label_text(label).to_owned());
+            let decided = if face.decided { " (decides)" } else { "" };
+            vec![
+                format!("Face {number}{decided}"),
+                said,
+                face.probability_fake.map(percent).unwrap_or_default(),
+                format!("{} x {}", face.face.region.width, face.face.region.height),
+                format!("{:.2}", face.face.quality.score),
+            ]
+        });
+        self.fill_table("face-rows", rows.collect())
     }
 
     /// What moved the answer, over the picture and as words.
@@ -62,7 +104,7 @@ impl View {
         let side = f64::from(report.crop.side) / map.cells as f64;
         let largest = map.largest().max(f64::MIN_POSITIVE);
         for (at, shift) in map.shifts.iter().enumerate() {
-            let cell = self.document().create_element_ns(Some("http://www.w3.org/2000/svg"), "rect")?;
+            let cell = self.document().create_element_ns(Some(SVG), "rect")?;
             let x = f64::from(report.crop.x) + (at % map.cells) as f64 * side;
             let y = f64::from(report.crop.y) + (at / map.cells) as f64 * side;
             for (name, value) in [("x", x), ("y", y), ("width", side), ("height", side)] {

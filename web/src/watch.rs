@@ -1,12 +1,12 @@
 //! A video or a camera in the worker: frames in the order of time -> the engine's [`Analysis`].
 
 use crate::message::Failure;
-use engine::crop::FaceBox;
+use engine::crop::{CropKind, FaceBox};
 use engine::report::ModelIdentity;
 use engine::video::quality::Quality;
 use engine::video::report::{End, Media, VideoNotice};
 use engine::video::{Analysis, AnalysisConfig, JudgedFace, SamplingPlan, VideoReport};
-use engine::{Crop, Frame, Manifest};
+use engine::{Crop, Faces, Frame, Manifest};
 
 /// The work on one video.
 pub struct Watch {
@@ -89,4 +89,12 @@ pub fn middle(frame: &Frame) -> Vec<Region> {
     let crop = Crop::centre_square(frame);
     let face = FaceBox { x: crop.x as i32, y: crop.y as i32, width: crop.side, height: crop.side };
     vec![Region { face, crop: Some(crop) }]
+}
+
+/// The faces of a frame, the largest first.
+pub fn of_faces(frame: &Frame, faces: &Faces) -> Vec<Region> {
+    let mut boxes: Vec<FaceBox> = faces.faces.iter().map(|face| face.region).collect();
+    boxes.sort_by_key(|face| std::cmp::Reverse(face.area()));
+    let region = |face: FaceBox| Region { face, crop: Crop::of_face(&face, frame, CropKind::Square) };
+    boxes.into_iter().map(region).collect()
 }

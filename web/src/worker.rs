@@ -7,18 +7,21 @@
 //! `cpu` or `gpu`.
 
 use crate::accelerator::{Accelerator, Networks, Wish};
-use crate::download::{BUNDLE_FOLDER, describe, fetch_bundle, fetch_late};
+use crate::download::{BUNDLE_FOLDER, describe, fetch_bundle, fetch_faces, fetch_late};
 use crate::message::{Failure, GpuState, ModelCard, Progress, Quality, Request, Response};
 use crate::pixels::Pixels;
-use crate::watch::{Region, Watch, middle};
+use crate::watch::{Region, Watch, middle, of_faces};
 use engine::cascade::Next;
 use engine::frame::MAX_FILE_BYTES;
 use engine::golden::GoldenReport;
 use engine::report::Notice;
 use engine::video::container::codec_hint;
-use engine::video::report::{End, Media};
+use engine::video::report::{End, Media, VideoNotice};
+use engine::video::track::MAX_FACES;
 use engine::video::{Container, JudgedFace};
-use engine::{Crop, Detector, Error, Frame, Golden, HeatMap, Manifest, ProbabilityFake, Report};
+use engine::{
+    Crop, Detector, Error, FaceDetector, Frame, Gathering, Golden, HeatMap, Manifest, ProbabilityFake, Report,
+};
 use js_sys::Uint8Array;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -52,6 +55,8 @@ pub fn start() {
 struct Engine {
     folder: String,
     detector: Detector,
+    /// Finds faces, if the site has what does.
+    faces: Option<FaceDetector>,
     /// Vectors that do not read spoil the check alone.
     golden: Result<Option<Golden>, Error>,
     accelerator: Accelerator,
@@ -128,12 +133,16 @@ impl Engine {
         let folder = if folder.is_empty() { BUNDLE_FOLDER } else { folder }.to_owned();
         let bundle = fetch_bundle(&folder, &|progress| post(&Response::Loading(progress))).await?;
         let detector = Detector::load_fastest(&bundle, &now_ms)?;
+        let faces = match fetch_faces().await? {
+            Some(files) => Some(FaceDetector::load_fastest(&files, &now_ms)?),
+            None => None,
+        };
         let golden = bundle.golden();
         let vectors = golden.as_ref().ok().and_then(Option::as_ref);
         let opening = Opening { networks: Networks::of(&bundle, vectors), wish: Wish::of(wish) };
         let accelerator = Accelerator::none("it has not been asked yet");
         let (pixels, watch) = (Pixels::default(), None);
-        Ok((Engine { folder, detector, golden, accelerator, pixels, watch }, opening))
+        Ok((Engine { folder, detector, faces, golden, accelerator, pixels, watch }, opening))
     }
 
     async fn answer(&mut self, request: Request) -> Response {
@@ -179,19 +188,28 @@ impl Engine {
         self.judge(file).await.map(|report| Response::Judged { id, report: Box::new(report) })
     }
 
-    /// As [`Detector::judge`], each network where it is fastest, and fetched when it is needed.
+    /// As [`Detector::judge_faces`] or [`Detector::judge`], each network where it is fastest, and fetched when it is needed.
     async fn judge(&mut self, picture: &Blob) -> Result<Report, Failure> {
         let bytes = read(picture).await?;
         let started_ms = now_ms();
         let frame = Frame::from_encoded(&bytes)?;
         let before = self.accelerator.state().clone();
-        let mut report = self.judge_region(&frame, Crop::centre_square(&frame)).await?;
+        let mut report = match &mut self.faces {
+            None => self.judge_region(&frame, Crop::centre_square(&frame)).await?,
+            Some(faces) => {
+                let mut gathering = Gathering::new(&frame, faces.faces(&frame)?)?;
+                while let Some(crop) = gathering.next() {
+                    gathering.supply(self.judge_region(&frame, crop).await)?;
+                }
+                gathering.finish()?
+            }
+        };
         report.set_times(now_ms() - started_ms);
         self.tell_of_gpu(&before, &mut report);
         Ok(report)
     }
 
-    async fn judge_region(&mut self, frame: &Frame, crop: Crop) -> Result<Report, Failure> {
+    async fn judge_region(&mut self, frame: &Frame, crop: Crop) -> Result<Report, Error> {
         let cascade = self.detector.cascade();
         let mut judgement = cascade.begin(frame, crop)?;
         loop {
@@ -224,7 +242,7 @@ impl Engine {
     }
 
     fn watch(&mut self, id: u32, media: Media) -> Result<Response, Failure> {
-        let watch = self.watch.insert(Watch::new(id, self.detector.manifest(), media, false)?);
+        let watch = self.watch.insert(Watch::new(id, self.detector.manifest(), media, self.faces.is_some())?);
         Ok(Response::Planned { id, plan: *watch.plan() })
     }
 
@@ -237,8 +255,15 @@ impl Engine {
         };
         let is_due = watch.looks(&frame, time_s);
         if is_due {
+            let regions = match &mut self.faces {
+                Some(faces) => of_faces(&frame, &faces.faces(&frame)?),
+                None => middle(&frame),
+            };
+            if regions.len() > MAX_FACES {
+                watch.note(VideoNotice::TooManyFaces);
+            }
             let mut judged = Vec::new();
-            for region in middle(&frame) {
+            for region in regions.into_iter().take(MAX_FACES) {
                 judged.push(self.judge_face(&watch, &frame, region).await?);
             }
             watch.add(&judged, now_ms() - started_ms);
@@ -270,8 +295,8 @@ impl Engine {
         if is_good {
             probability_fake = match self.judge_region(frame, crop).await {
                 Ok(report) => ProbabilityFake::new(report.verdict.probability_fake),
-                Err(failure) if failure.code == "not_applicable" => None,
-                Err(failure) => return Err(failure),
+                Err(Error::NotApplicable { .. }) => None,
+                Err(error) => return Err(error.into()),
             };
         }
         Ok(JudgedFace { quality: Some(quality), probability_fake, ..face })

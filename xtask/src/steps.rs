@@ -245,23 +245,38 @@ fn ray(project: &Project) -> Result<()> {
     run_shown(&mut check, LONG)
 }
 
-/// The networks of the cascade, and the largest difference between GPU and CPU, relative above 1: none in integers alone;
-/// GenConViT's attention is floats, whose products a device may fuse.
-const ON_GPU: [(&str, &str); 3] =
-    [("mobilenetv4-conv-small", "0"), ("efficientnetv2-lite", "0"), ("genconvit", "1e-4")];
+/// The networks of the cascade, the largest difference between GPU and CPU, relative above 1 (none in integers alone;
+/// GenConViT's attention is floats, whose products a device may fuse), and whether wonnx runs it: what has convolutions alone.
+const ON_GPU: [(&str, &str, bool); 3] =
+    [("mobilenetv4-conv-small", "0", true), ("efficientnetv2-lite", "0", true), ("genconvit", "1e-4", false)];
 
 fn gpu(project: &Project) -> Result<()> {
     cargo(project, &[&["build", "--release", "--example", "gpu"], &NATIVE])?;
     let folder = project.target.join("gpu");
-    for (network, tolerance) in ON_GPU {
-        let file = folder.join(network).with_extension("onnx");
-        let mut export = project.command(project.aware());
-        export.args(["export", "--network", network, "--image-size", "64", "--int8", "--output"]).arg(&file);
-        run_shown(&mut export, LONG)?;
+    for (network, tolerance, in_wonnx) in ON_GPU {
+        let export = |arguments: &[&str], name: String| {
+            let file = folder.join(name).with_extension("onnx");
+            let mut export = project.command(project.aware());
+            export.args(["export", "--network", network, "--image-size", "64"]).args(arguments);
+            run_shown(export.arg("--output").arg(&file), LONG).map(|()| file)
+        };
+        let file = export(&["--int8"], network.to_owned())?;
+        if in_wonnx {
+            export(&[], format!("{network}-float"))?;
+        }
         let mut compare = project.command(project.target.join("release/examples/gpu"));
         run_shown(compare.args(["--runs", "1", "--tolerance", tolerance]).arg(&file), LONG)?;
     }
-    Ok(())
+    // The same in Chromium.
+    wasm::build_engine(project, &wasm::RELAXED, "bench", "bench", &folder.join("relaxed"))?;
+    wasm::build_with_wonnx(project, &wasm::RELAXED, "bench_gpu", &folder.join("gpu"))?;
+    let mut check = project.command("node");
+    check.arg("web/bench/check_gpu.mjs").arg("--folder").arg(&folder);
+    check.args(ON_GPU.map(|(network, tolerance, in_wonnx)| {
+        format!("{network}={tolerance}{}", if in_wonnx { ",wonnx" } else { "" })
+    }));
+    check.env("AWARE_CHROMIUM", browser::chromium(project)?);
+    run_shown(&mut check, LONG)
 }
 
 /// How many of ONNX's own tests of operators the engine passes; the others feed or ask for what it has not.

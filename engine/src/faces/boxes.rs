@@ -72,14 +72,21 @@ fn distance(raw: f32, stride: f32) -> f32 {
     2.0 * stride * libm::expf(raw.clamp(-MAX_RAW, MAX_RAW))
 }
 
-/// Of boxes that overlap by more than `max_overlap` of what they cover together the surest one; surest first, and of
-/// equally sure ones the first.
+/// A box of which a larger share lies in a surer one is of the same face: an eye, or the head around it.
+const MAX_NESTED: f32 = 0.55;
+
+/// Of boxes that overlap by more than `max_overlap` of what they cover together, or lie in each other, the surest one; surest
+/// first, and of equally sure ones the first.
 pub fn distinct(mut found: Vec<Found>, max_overlap: f32) -> Vec<Found> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     found.truncate(MAX_CANDIDATES);
     let mut kept: Vec<Found> = Vec::new();
     for one in found {
-        if kept.iter().all(|other| overlap(&one.corners, &other.corners) <= max_overlap) {
+        let is_same = |other: &Found| {
+            let [shared, smaller, together] = areas(&one.corners, &other.corners);
+            shared > max_overlap * together || shared > MAX_NESTED * smaller
+        };
+        if !kept.iter().any(is_same) {
             kept.push(one);
         }
     }
@@ -88,10 +95,16 @@ pub fn distinct(mut found: Vec<Found>, max_overlap: f32) -> Vec<Found> {
 
 /// Shared area of two boxes (left, top, right, bottom) over the area that both cover; 0 if they cover none.
 pub fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    let [shared, _, together] = areas(a, b);
+    if together > 0.0 { shared / together } else { 0.0 }
+}
+
+/// Area that two boxes share, that of the smaller one, and that which both cover.
+fn areas(a: &[f32; 4], b: &[f32; 4]) -> [f32; 3] {
     let area = |[left, top, right, bottom]: [f32; 4]| (right - left).max(0.0) * (bottom - top).max(0.0);
     let shared = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
-    let covered = area(*a) + area(*b) - shared;
-    if covered > 0.0 { shared / covered } else { 0.0 }
+    let [a, b] = [area(*a), area(*b)];
+    [shared, a.min(b), a + b - shared]
 }
 
 #[cfg(test)]
@@ -152,6 +165,11 @@ mod tests {
         let all = vec![found(0.0, 0.6), found(1.0, 0.9), found(6.0, 0.8), found(21.0, 0.6), found(20.5, 0.6)];
         assert_eq!(distinct(all.clone(), 0.4), [found(1.0, 0.9), found(6.0, 0.8), found(21.0, 0.6)]);
         assert_eq!(distinct(all, 0.3).len(), 2);
+        // A tenth of the area, but all of it inside.
+        let part = Found { corners: [4.0, 4.0, 7.0, 7.0], score: 0.5 };
+        assert_eq!(distinct(vec![found(0.0, 0.9), part], 0.4), [found(0.0, 0.9)]);
+        let beside = Found { corners: [9.0, 0.0, 12.0, 3.0], score: 0.5 };
+        assert_eq!(distinct(vec![found(0.0, 0.9), beside], 0.4).len(), 2);
     }
 
     #[test]

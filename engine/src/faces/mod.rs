@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 /// Most faces of one frame; the surest stay.
 pub const MAX_FACES: usize = 50;
-/// A face whose box has a shorter side than this many pixels of the frame is too small to judge.
+/// A face whose box has no side of so many pixels of the frame is too small to judge.
 pub const MIN_FACE_SIDE: u32 = 64;
 
 /// A face in a frame.
@@ -35,7 +35,7 @@ pub struct Face {
     pub score: f32,
     /// How much the picture of it says.
     pub quality: FaceQuality,
-    /// Whether a side of the box is shorter than [`MIN_FACE_SIDE`].
+    /// Whether both sides of the box are shorter than [`MIN_FACE_SIDE`].
     pub too_small: bool,
     /// Whether the quality is below the threshold that was asked for.
     pub low_quality: bool,
@@ -49,7 +49,7 @@ impl Face {
             region,
             score,
             quality,
-            too_small: quality.side < MIN_FACE_SIDE,
+            too_small: region.width.max(region.height) < MIN_FACE_SIDE,
             low_quality: quality.score < quality_threshold,
         }
     }
@@ -196,7 +196,7 @@ mod tests {
 
     fn face(score: f32, side: u32) -> Face {
         let frame = Frame::from_rgb(200, 200, vec![90; 200 * 200 * 3]);
-        Face::new(&frame, FaceBox { x: 3, y: 4, width: side, height: side + 10 }, score, QUALITY_THRESHOLD)
+        Face::new(&frame, FaceBox { x: 3, y: 4, width: side - 10, height: side }, score, QUALITY_THRESHOLD)
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub(super) struct ExplainArgs {
     /// Folder of the bundle.
     #[arg(long, default_value = "models/first-int8", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
-    /// Look at the largest face, found with this detector, instead of the middle of the picture.
-    #[arg(long, value_name = "DETECTOR")]
+    /// Detector that finds the face which is looked at, as in `detect`: the one that decides the verdict.
+    #[arg(long, value_name = "DETECTOR", env = "AWARE_FACES")]
     faces: Option<PathBuf>,
     /// Write the region as PNG, red where it spoke for a fake and blue where it spoke for a real face.
     #[arg(long, value_name = "FILE")]
@@ -38,12 +38,15 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn run_explain(args: &ExplainArgs) -> Result<ExitCode> {
     let mut detector = load_detector(&args.bundle)?;
-    let finder = args.faces.clone().map(FaceConfig::new).as_ref().map(FaceFinder::load).transpose()?;
+    let finder = FaceConfig::named(args.faces.as_deref()).as_ref().map(FaceFinder::load).transpose()?;
     let context = || args.file.display().to_string();
     let bytes = read_limited(&args.file, MAX_FILE_BYTES as u64).with_context(context)?;
     let frame = Frame::from_encoded(&bytes).with_context(context)?;
     let crop = match finder {
-        Some(finder) => finder.crop(&frame)?.unwrap_or_else(|| Crop::centre_square(&frame)),
+        Some(finder) => {
+            let mut find = |frame: &Frame| finder.faces(frame);
+            detector.judge_faces(&bytes, &mut find, &|| 0.0).with_context(context)?.crop
+        }
         None => Crop::centre_square(&frame),
     };
     let map = detector.heat_map(&frame, crop).with_context(context)?;

@@ -42,8 +42,8 @@ pub(super) struct ScanArgs {
     /// Folder of the bundle.
     #[arg(long, default_value = "models/first-int8", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
-    /// Judge the largest face, found with this YuNet file, instead of the middle of each picture.
-    #[arg(long, value_name = "FILE")]
+    /// Detector that finds the faces which are judged, as in `detect`; "none" for the middle of each picture.
+    #[arg(long, value_name = "DETECTOR", env = "AWARE_FACES")]
     faces: Option<PathBuf>,
     /// Lines of a file of the output; so many judgements are made again after a kill.
     #[arg(long, value_name = "LINES", default_value_t = LINES_A_PART,
@@ -74,7 +74,7 @@ pub(super) fn run_scan(args: &ScanArgs) -> Result<ExitCode> {
         shard: args.shard,
         output: args.output.clone(),
         bundle: args.bundle.clone(),
-        faces: args.faces.clone().map(FaceConfig::new),
+        faces: FaceConfig::named(args.faces.as_deref()),
         lines_a_part: args.part_lines,
     };
     let end = scan(&config, &interrupt, &progress)?;

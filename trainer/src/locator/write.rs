@@ -44,6 +44,8 @@ pub struct LocatorAbout {
     pub licence: String,
     /// Text of the model card.
     pub card: Vec<u8>,
+    /// Least score of a face; that of the best F1 on validation scenes where nobody chose one.
+    pub score_threshold: Option<f32>,
 }
 
 /// What the written network is worth on validation scenes, which chose the round and the threshold.
@@ -57,7 +59,7 @@ pub struct LocatorFigures {
     pub average_precision_float: f64,
     /// Of the file in integers.
     pub average_precision: f64,
-    /// Score of the best F1 of the file in integers.
+    /// Least score of a face, by choice or that of the best F1 of the file in integers.
     pub score_threshold: f32,
     /// At that score.
     pub agreement: Agreement,
@@ -87,7 +89,7 @@ pub fn write_locator(
         "the file in floats differs from candle by {largest_difference:.2e}, at most {FLOAT_TOLERANCE:.0e} is allowed"
     );
     let matches = judge(&integers, &scenes, config)?;
-    let score_threshold = best_threshold(&matches);
+    let score_threshold = about.score_threshold.unwrap_or_else(|| best_threshold(&matches));
     let figures = LocatorFigures {
         scenes: scenes.len(),
         largest_difference,

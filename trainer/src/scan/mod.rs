@@ -117,7 +117,12 @@ pub fn scan(config: &ScanConfig, interrupt: &Interrupt, progress: &ProgressBar) 
 
 fn identity(config: &ScanConfig, bundle: &Bundle, sha256: String) -> Result<ScanIdentity> {
     let digest_of = |faces: &FaceConfig| -> Result<String> {
-        Ok(sha256_hex(&read_limited(&faces.detector, engine::bundle::MAX_FILE_BYTES)?))
+        // A folder's manifest lists the digests of all that is in it.
+        let path = match faces.detector.is_dir() {
+            true => faces.detector.join(engine::faces::FACE_MANIFEST_NAME),
+            false => faces.detector.clone(),
+        };
+        Ok(sha256_hex(&read_limited(&path, engine::bundle::MAX_FILE_BYTES)?))
     };
     let manifest = bundle.manifest();
     Ok(ScanIdentity {
