@@ -113,14 +113,14 @@ fn common_colours(frame: &Frame, crop: &Crop) -> f64 {
         let row = (crop.y as usize + y) * frame.width() as usize + crop.x as usize;
         colours.extend(steps(crop.width()).map(|x| {
             let pixel = &frame.rgb()[(row + x) * 3..][..3];
-            [pixel[0], pixel[1], pixel[2]]
+            u32::from_be_bytes([0, pixel[0], pixel[1], pixel[2]])
         }));
     }
     colours.sort_unstable();
-    let mut counts: Vec<usize> = colours.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
-    counts.sort_unstable_by(|a, b| b.cmp(a));
-    let common: usize = counts.iter().take(COMMON_COLOURS).sum();
-    common as f64 / colours.len() as f64
+    let mut counts: Vec<u32> = colours.chunk_by(|a, b| a == b).map(|same| same.len() as u32).collect();
+    counts.sort_unstable();
+    let common: u32 = counts.iter().rev().take(COMMON_COLOURS).sum();
+    f64::from(common) / colours.len() as f64
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 #![deny(unsafe_code)]
 
 pub mod error;
+pub mod order;
 pub mod frame;
 pub mod crop;
 pub mod faces;

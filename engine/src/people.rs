@@ -7,6 +7,7 @@ use crate::crop::{Crop, CropKind};
 use crate::error::Error;
 use crate::faces::{Face, FaceNotice, Faces};
 use crate::frame::Frame;
+use crate::order::descending;
 use crate::report::{Notice, Report};
 use crate::verdict::Label;
 use serde::{Deserialize, Serialize};
@@ -50,9 +51,9 @@ impl Gathering {
             let crop = Crop::of_face(&face.region, frame, CropKind::Square)?;
             (!face.too_small).then_some((Some(at), crop))
         };
-        let mut waiting: Vec<_> = faces.faces.iter().enumerate().filter_map(region).collect();
         // The largest first; of equals the surer one.
-        waiting.sort_by_key(|(at, _)| std::cmp::Reverse(at.map_or(0, |at| faces.faces[at].region.area())));
+        let order = descending(faces.faces.iter().map(|face| face.region.area()));
+        let mut waiting: Vec<_> = order.into_iter().filter_map(|at| region((at, &faces.faces[at]))).collect();
         waiting.truncate(MAX_JUDGED);
         waiting.reverse();
         if faces.faces.is_empty() {

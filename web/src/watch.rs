@@ -2,6 +2,7 @@
 
 use crate::message::Failure;
 use engine::crop::{CropKind, FaceBox};
+use engine::order::descending;
 use engine::report::ModelIdentity;
 use engine::video::quality::Quality;
 use engine::video::report::{End, Media, VideoNotice};
@@ -93,8 +94,7 @@ pub fn middle(frame: &Frame) -> Vec<Region> {
 
 /// The faces of a frame, the largest first.
 pub fn of_faces(frame: &Frame, faces: &Faces) -> Vec<Region> {
-    let mut boxes: Vec<FaceBox> = faces.faces.iter().map(|face| face.region).collect();
-    boxes.sort_by_key(|face| std::cmp::Reverse(face.area()));
+    let order = descending(faces.faces.iter().map(|face| face.region.area()));
     let region = |face: FaceBox| Region { face, crop: Crop::of_face(&face, frame, CropKind::Square) };
-    boxes.into_iter().map(region).collect()
+    order.into_iter().map(|at| region(faces.faces[at].region)).collect()
 }

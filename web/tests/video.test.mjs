@@ -47,7 +47,7 @@ test('v1 v7 v8 a video gets a verdict, with its plan obeyed and nothing sent', a
   assert.deepEqual([...ticks].sort((a, b) => a - b), ticks);
   // One cut in the middle: nobody is the same person after it.
   assert.equal(report.cuts_s.length, 1);
-  assert.ok(Math.abs(report.cuts_s[0] - 2) < 0.2, `${report.cuts_s}`);
+  assert.ok(report.cuts_s[0] >= 2 && report.cuts_s[0] < 2.3, `${report.cuts_s}`);
   assert.deepEqual(report.tracks.map(({ id }) => id), [1, 2]);
   assert.deepEqual(report.notices.filter((notice) => notice !== 'low_quality'), []);
   assert.equal(await page.locator('#people-rows tr').count(), 2);

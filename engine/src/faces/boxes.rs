@@ -4,6 +4,7 @@
 //! the edges of the face are from the cell's middle: `2 stride exp(raw)` pixels to the left, top, right and bottom. The
 //! form is that of FCOS (Tian et al., arXiv 1904.01355) without its centre-ness.
 
+use crate::order::{descending, of_number};
 use crate::tensor::Tensor;
 
 /// Pixels of the input a cell, level by level.
@@ -77,11 +78,10 @@ const MAX_NESTED: f32 = 0.55;
 
 /// Of boxes that overlap by more than `max_overlap` of what they cover together, or lie in each other, the surest one; surest
 /// first, and of equally sure ones the first.
-pub fn distinct(mut found: Vec<Found>, max_overlap: f32) -> Vec<Found> {
-    found.sort_by(|a, b| b.score.total_cmp(&a.score));
-    found.truncate(MAX_CANDIDATES);
+pub fn distinct(found: Vec<Found>, max_overlap: f32) -> Vec<Found> {
+    let order = descending(found.iter().map(|one| of_number(one.score.into())));
     let mut kept: Vec<Found> = Vec::new();
-    for one in found {
+    for one in order.into_iter().take(MAX_CANDIDATES).map(|at| found[at]) {
         let is_same = |other: &Found| {
             let [shared, smaller, together] = areas(&one.corners, &other.corners);
             shared > max_overlap * together || shared > MAX_NESTED * smaller

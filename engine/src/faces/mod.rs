@@ -16,6 +16,7 @@ pub use quality::{FaceQuality, Grey, QUALITY_THRESHOLD};
 use crate::crop::FaceBox;
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::order::{descending, of_number};
 use crate::runtime::{ModelError, Session};
 use boxes::{Levels, VALUES};
 use serde::{Deserialize, Serialize};
@@ -82,10 +83,10 @@ pub struct Faces {
 
 impl Faces {
     /// The surest of `faces`, with what is to be said about them.
-    pub fn new(mut faces: Vec<Face>) -> Self {
+    pub fn new(faces: Vec<Face>) -> Self {
         let found = faces.len();
-        faces.sort_by(|a, b| b.score.total_cmp(&a.score));
-        faces.truncate(MAX_FACES);
+        let order = descending(faces.iter().map(|face| of_number(face.score.into())));
+        let faces: Vec<Face> = order.into_iter().take(MAX_FACES).map(|at| faces[at]).collect();
         let says = |notice, is_said: bool| is_said.then_some(notice);
         let notices = [
             says(FaceNotice::NoFace, found == 0),
@@ -98,9 +99,8 @@ impl Faces {
 
     /// The faces that are large enough to judge, the largest first.
     pub fn usable(&self) -> Vec<Face> {
-        let mut usable: Vec<Face> = self.faces.iter().filter(|face| !face.too_small).copied().collect();
-        usable.sort_by_key(|face| std::cmp::Reverse(face.region.area()));
-        usable
+        let order = descending(self.faces.iter().map(|face| face.region.area()));
+        order.into_iter().map(|at| self.faces[at]).filter(|face| !face.too_small).collect()
     }
 }
 

@@ -17,6 +17,7 @@ use super::verdict::{FakeShare, TrackVerdict, VideoVerdict};
 use crate::crop::FaceBox;
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::order::descending;
 use crate::report::ModelIdentity;
 use crate::verdict::{ProbabilityFake, Thresholds};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,8 +165,7 @@ impl Analysis {
     /// # Panics
     /// If no frame was looked at.
     pub fn add(&mut self, faces: &[JudgedFace], latency_ms: f64) -> Vec<Option<TrackId>> {
-        let mut order: Vec<usize> = (0..faces.len()).collect();
-        order.sort_by_key(|i| std::cmp::Reverse(faces[*i].region.area()));
+        let mut order = descending(faces.iter().map(|face| face.region.area()));
         if order.len() > MAX_FACES {
             order.truncate(MAX_FACES);
             self.notices.insert(VideoNotice::TooManyFaces);

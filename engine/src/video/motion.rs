@@ -5,6 +5,7 @@
 //! with optical flow and could not.
 
 use super::grey::Grey;
+use crate::order::ascending;
 use serde::{Deserialize, Serialize};
 
 const BLOCK: usize = 8;
@@ -87,9 +88,9 @@ fn shifts(previous: &Grey, current: &Grey) -> Option<Vec<[isize; 2]>> {
 /// All shifts, shorter ones first.
 fn candidates() -> Vec<[isize; 2]> {
     let square = (-RADIUS..=RADIUS).flat_map(|dy| (-RADIUS..=RADIUS).map(move |dx| [dx, dy]));
-    let mut candidates: Vec<_> = square.collect();
-    candidates.sort_by_key(|[dx, dy]| dx * dx + dy * dy);
-    candidates
+    let square: Vec<_> = square.collect();
+    let order = ascending(square.iter().map(|[dx, dy]| (dx * dx + dy * dy) as u64));
+    order.into_iter().map(|at| square[at]).collect()
 }
 
 fn shift_of(

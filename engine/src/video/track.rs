@@ -5,6 +5,7 @@
 //! a track; whoever comes later is somebody new.
 
 use crate::crop::FaceBox;
+use crate::order::{descending, of_number};
 
 /// Most faces of a frame that are followed; the largest ones.
 pub const MAX_FACES: usize = 20;
@@ -47,10 +48,11 @@ impl Tracker {
                 pairs.extend(affinity(&track.region, face).map(|affinity| (affinity, of_track, of_face)));
             }
         }
-        pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        // Of equal ones the earlier person, then the earlier face.
+        let order = descending(pairs.iter().map(|(affinity, ..)| of_number(*affinity)));
         let mut ids = vec![None; faces.len()];
         let mut is_taken = vec![false; self.alive.len()];
-        for (_, of_track, of_face) in pairs {
+        for (_, of_track, of_face) in order.into_iter().map(|at| pairs[at]) {
             if !is_taken[of_track] && ids[of_face].is_none() {
                 is_taken[of_track] = true;
                 let track = &mut self.alive[of_track];
