@@ -3,7 +3,7 @@
 //! The inference story, one module a step:
 //!
 //! 1. [`frame`]: encoded bytes -> upright RGB pixels, hostile files refused before allocation;
-//! 2. [`faces`] and [`crop`]: the faces of the frame, and the square that is judged;
+//! 2. [`faces`] and [`crop`]: the faces of the frame, and the square that is judged; [`quality`] of what they show, in [`grey`];
 //! 3. [`preprocess`]: crop -> normalised [`Tensor`] `[1, 3, S, S]`;
 //! 4. [`manifest`] and [`bundle`]: model files and how they are read, every byte checked against its sha256;
 //! 5. [`runtime`]: ONNX graph -> plan -> CPU kernels; knows nothing of faces;
@@ -25,6 +25,8 @@ pub mod error;
 pub mod order;
 pub mod frame;
 pub mod crop;
+pub mod grey;
+pub mod quality;
 pub mod faces;
 pub mod preprocess;
 pub mod tensor;

@@ -3,9 +3,9 @@
 //! `tools/golden_video.py` writes the data.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use engine::grey::Grey;
 use engine::pattern::Pattern;
-use engine::video::grey::Grey;
-use engine::video::quality::Quality;
+use engine::quality::Quality;
 use engine::video::scene::SceneDetector;
 use engine::video::temporal::smooth;
 use engine::video::thumbnail::Thumbnail;

@@ -180,7 +180,7 @@ impl Page {
             Response::Planned { id, plan } if id == self.last_id => {
                 if let (Task::Watching(watching), Some(player)) = (&mut self.state.task, &self.player) {
                     watching.plan = Some(plan);
-                    player.play();
+                    player.play(plan.max_fps);
                 }
             }
             Response::Looked { id, faces, size, next_due_s, is_full, latency_ms } if id == self.last_id => {

@@ -24,6 +24,10 @@ const SPEEDS: [f64; 2] = [0.25, 4.0];
 const BUSY: f64 = 0.8;
 /// Media times are rounded; a frame this early is due, in seconds.
 const EARLY_S: f64 = 1e-3;
+/// Where the first frame that is due comes so much later, the browser has left some out, and the file plays at half the speed.
+const LATE_S: f64 = 0.1;
+/// Most that the speed of a file grows by, from one frame to the next.
+const FASTER: f64 = 1.25;
 
 #[wasm_bindgen]
 extern "C" {
@@ -103,6 +107,8 @@ pub struct Counts {
 /// What is due, and what is in flight.
 #[derive(Debug, Default)]
 struct Pace {
+    /// Frames that may be due a second.
+    max_fps: f64,
     next_due_s: f64,
     in_flight: bool,
     /// Time of a frame of a file that waits, standing still.
@@ -177,8 +183,8 @@ impl Player {
         Ok(Player { inner, _listeners: listeners })
     }
 
-    /// Plays from now on; the first frame is due at once.
-    pub fn play(&self) {
+    /// Plays from now on; the first frame is due at once, and no two of the same 1 / `max_fps` seconds.
+    pub fn play(&self, max_fps: f64) {
         let me = self.inner.borrow().me.clone();
         let on_frame = Closure::<dyn Fn(f64, FrameInfo)>::new(move |now_ms: f64, info: FrameInfo| {
             tell(&me, |inner| inner.on_frame(now_ms, info.media_time()));
@@ -186,6 +192,7 @@ impl Player {
         let mut inner = self.inner.borrow_mut();
         inner.on_frame = Some(on_frame);
         inner.pace.is_playing = true;
+        inner.pace.max_fps = max_fps;
         inner.pace.last_ms = now_ms();
         inner.ask_for_frame();
         inner.start();
@@ -298,6 +305,10 @@ impl Inner {
             }
             return None;
         }
+        let is_late = self.pace.counts.taken > 0 && time_s - self.pace.next_due_s > LATE_S;
+        if is_late && !self.is_live() {
+            self.video.set_playback_rate((self.video.playback_rate() / 2.0).max(SPEEDS[0]));
+        }
         self.take(time_s, now_ms);
         None
     }
@@ -314,6 +325,9 @@ impl Inner {
             if elapsed_ms > 0.0 { f64::from(pace.counts.taken) * 1e3 / elapsed_ms } else { 0.0 };
         pace.counts.taken += 1;
         pace.counts.time_s = time_s;
+        // Until the answer says more.
+        let tick = (time_s * pace.max_fps + 1e-6).floor();
+        pace.next_due_s = (tick + 1.0) / pace.max_fps;
         let made = web_sys::window()
             .ok_or(JsValue::NULL)
             .and_then(|window: Window| window.create_image_bitmap_with_html_video_element(&self.video));
@@ -348,8 +362,9 @@ impl Inner {
         }
         if gap_s > 0.0 && latency_ms > 0.0 {
             let speed = (BUSY * gap_s * 1e3 / latency_ms).clamp(SPEEDS[0], SPEEDS[1]);
-            // Half of the way each time: one slow answer is no slow device.
-            self.video.set_playback_rate((self.video.playback_rate() + speed) / 2.0);
+            // Half of the way each time, and slowly up: one answer says little of the device.
+            let before = self.video.playback_rate();
+            self.video.set_playback_rate(((before + speed) / 2.0).min(before * FASTER));
         }
         if let Some(time_s) = self.pace.waiting.take() {
             if time_s + EARLY_S >= next_due_s {

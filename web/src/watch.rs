@@ -3,8 +3,8 @@
 use crate::message::Failure;
 use engine::crop::{CropKind, FaceBox};
 use engine::order::descending;
+use engine::quality::Quality;
 use engine::report::ModelIdentity;
-use engine::video::quality::Quality;
 use engine::video::report::{End, Media, VideoNotice};
 use engine::video::{Analysis, AnalysisConfig, JudgedFace, SamplingPlan, VideoReport};
 use engine::{Crop, Faces, Frame, Manifest};

@@ -47,6 +47,21 @@ for (const colorScheme of ['light', 'dark']) {
     assert.deepEqual(await complaints(page), [], 'second opinion');
     await judge(page, fixture('make.py'));
     assert.deepEqual(await complaints(page), [], 'error');
+    await judge(page, fixture('group.jpg'));
+    await page.click('#stages summary');
+    await page.click('#explain');
+    await page.waitForSelector('#explain[data-state="shown"]');
+    assert.deepEqual(await complaints(page), [], 'several faces, with stages and heat-map');
+    await page.setInputFiles('#picture', fixture('film.webm'));
+    await reached(page, 'watching');
+    assert.deepEqual(await complaints(page), [], 'watching');
+    await reached(page, 'watched');
+    await page.click('#film-result summary');
+    assert.deepEqual(await complaints(page), [], 'watched');
+    for (const label of ['real', 'fake', 'uncertain', 'undetermined']) {
+      await page.evaluate((label) => (document.getElementById('film-result').dataset.label = label), label);
+      assert.deepEqual(await complaints(page), [], `a video in the colours of ${label}`);
+    }
   });
 }
 

@@ -9,9 +9,10 @@ mod letterbox;
 mod manifest;
 mod quality;
 
+pub use crate::quality::THRESHOLD as QUALITY_THRESHOLD;
 pub use letterbox::Letterbox;
 pub use manifest::{FACE_MANIFEST_NAME, FACE_SCHEMA_VERSION, FaceFiles, FaceManifest, MAX_FACE_FILE_BYTES};
-pub use quality::{FaceQuality, Grey, QUALITY_THRESHOLD};
+pub use quality::FaceQuality;
 
 use crate::crop::FaceBox;
 use crate::error::Error;

@@ -4,7 +4,6 @@
 
 use super::latency::Latency;
 use super::motion::{Motion, MotionProfile};
-use super::quality::{self, Quality};
 use super::report::{
     Coverage, End, FaceSample, Media, Sample, Track, VIDEO_SCHEMA_VERSION, VideoNotice, VideoReport,
 };
@@ -18,6 +17,7 @@ use crate::crop::FaceBox;
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::order::descending;
+use crate::quality::{self, Quality};
 use crate::report::ModelIdentity;
 use crate::verdict::{ProbabilityFake, Thresholds};
 use std::collections::{BTreeMap, BTreeSet};

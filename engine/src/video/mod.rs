@@ -5,8 +5,8 @@
 //!
 //! 0. [`container`]: whether a file is a video at all;
 //! 1. [`sampling`]: which frames are looked at, told before the work starts;
-//! 2. [`thumbnail`]: frame -> small picture in colour and [`grey`];
-//! 3. [`scene`] cuts and [`motion`] between two of them; [`quality`] of what is judged;
+//! 2. [`thumbnail`]: frame -> small picture in colour and [`grey`](crate::grey);
+//! 3. [`scene`] cuts and [`motion`] between two of them; [`quality`](crate::quality) of what is judged;
 //! 4. [`track`]: faces -> people;
 //! 5. [`temporal`]: a person's P(fake) over time, smoothed, and how consistent it is;
 //! 6. [`verdict`]: real, fake or uncertain, for each person and the whole, or undetermined;
@@ -15,10 +15,8 @@
 
 pub mod analysis;
 pub mod container;
-pub mod grey;
 pub mod latency;
 pub mod motion;
-pub mod quality;
 pub mod report;
 pub mod sampling;
 pub mod scene;

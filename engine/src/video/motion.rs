@@ -4,7 +4,7 @@
 //! shorter one where two are as good, and none where it gains less than a grey level a pixel. The original meant to do this
 //! with optical flow and could not.
 
-use super::grey::Grey;
+use crate::grey::Grey;
 use crate::order::ascending;
 use serde::{Deserialize, Serialize};
 

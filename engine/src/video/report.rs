@@ -2,11 +2,11 @@
 
 use super::latency::Latency;
 use super::motion::{Motion, MotionProfile};
-use super::quality::Quality;
 use super::sampling::SamplingPlan;
 use super::temporal::Consistency;
 use super::verdict::{FakeShare, TrackVerdict, VideoVerdict};
 use crate::crop::FaceBox;
+use crate::quality::Quality;
 use crate::report::ModelIdentity;
 use crate::verdict::Thresholds;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! A frame made small: enough to tell scenes and motion, and cheap to hold.
 
-use super::grey::Grey;
 use crate::frame::Frame;
+use crate::grey::Grey;
 
 /// Longest side, in pixels.
 pub const MAX_SIDE: usize = 160;

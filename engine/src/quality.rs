@@ -2,9 +2,9 @@
 //!
 //! The formulas and weights of the original AWARE-NET, on grey pictures of [`SIDE`] pixels.
 
-use super::grey::Grey;
 use crate::crop::Crop;
 use crate::frame::Frame;
+use crate::grey::Grey;
 use crate::preprocess::resize_square;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ impl Quality {
         let (mean, deviation) = moments(grey);
         let brightness = match mean / 255.0 {
             mean if mean < 0.4 => mean / 0.4,
-            mean if mean > 0.6 => (1.0 - mean) / 0.4,
+            mean if mean > 0.6 => ((1.0 - mean) / 0.4).max(0.0),
             _ => 1.0,
         };
         let contrast = (deviation / 255.0 / 0.2).min(1.0);
@@ -81,10 +81,10 @@ impl Padded {
     }
 }
 
+/// In whole numbers: a difference of two large means would lose what matters.
 fn variance(sum: i64, squares: i64, count: usize) -> f64 {
-    let count = count as f64;
-    let mean = sum as f64 / count;
-    (squares as f64 / count - mean * mean).max(0.0)
+    let spread = i128::from(squares) * count as i128 - i128::from(sum) * i128::from(sum);
+    spread as f64 / (count as f64 * count as f64)
 }
 
 /// Of the kernel 0 1 0, 1 -4 1, 0 1 0.
@@ -132,6 +132,49 @@ fn mean_residual(picture: &Padded) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn grey(width: usize, height: usize, value: impl Fn(usize, usize) -> u8) -> Grey {
+        let values = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        Grey::from_values(width, height, values.map(|(x, y)| value(x, y)).collect())
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-12
+    }
+
+    #[test]
+    fn v3_a_flat_grey_is_all_blur_and_no_contrast() {
+        for (value, brightness) in [(128, 1.0), (51, 0.5), (0, 0.0), (255, 0.0), (204, 0.5), (102, 1.0)] {
+            let quality = Quality::of(&grey(9, 7, |_, _| value));
+            assert_eq!((quality.blur, quality.contrast, quality.noise), (1.0, 0.0, 0.0));
+            assert!(close(quality.brightness, brightness), "{value}: {quality:?}");
+            assert!(close(quality.overall, 0.2 * brightness + 0.2), "{value}: {quality:?}");
+        }
+    }
+
+    #[test]
+    fn v3_a_checkerboard_is_sharp_rich_in_contrast_and_all_noise() {
+        // Each pixel 127 +- 40: Laplacian +- 320, deviation 40. The Gaussian's taps at even places weigh as much as those
+        // at odd ones, so that 127 is left of it: the noise is 5 * 40 / 255.
+        let quality = Quality::of(&grey(8, 8, |x, y| if (x + y) % 2 == 0 { 167 } else { 87 }));
+        assert_eq!((quality.blur, quality.brightness), (0.0, 1.0));
+        assert!(close(quality.contrast, 40.0 / 255.0 / 0.2), "{quality:?}");
+        assert!(close(quality.noise, 200.0 / 255.0), "{quality:?}");
+        assert!(close(quality.overall, 0.3 + 0.2 + 0.3 * 40.0 / 51.0 + 0.2 * (55.0 / 255.0)), "{quality:?}");
+    }
+
+    #[test]
+    fn v3_a_slope_has_no_laplacian_but_at_its_mirrored_ends() {
+        // g = 2 x for x of 0 to 9: mirrored at both ends the Laplacian is 4, 0, ..., 0, -4, with variance 32 / 10.
+        let quality = Quality::of(&grey(10, 10, |x, _| 2 * x as u8));
+        assert!(close(quality.blur, 1.0 - 3.2 / 1000.0), "{quality:?}");
+        assert!(close(quality.brightness, 9.0 / 255.0 / 0.4), "{quality:?}");
+        // The variance of 0, 2, ..., 18 is 33.
+        assert!(close(quality.contrast, 33f64.sqrt() / 255.0 / 0.2), "{quality:?}");
+        // Under the Gaussian 0 becomes (2 * 4 * 2 + 2 * 4) / 16 = 1.5 and 2 becomes (2 * 1 * ... ) by mirroring
+        // (6 * 2 + 4 * 0 + 4 * 4 + 1 * 2 + 1 * 6) / 16 = 2.25: after rounding 2 and 2, and at the other end 17 and 16.
+        assert!(close(quality.noise, 5.0 * (2.0 + 1.0) / 10.0 / 255.0), "{quality:?}");
+    }
 
     #[test]
     fn flat_pictures_are_worth_little() {
