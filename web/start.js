@@ -17,9 +17,12 @@ if (typeof WebAssembly !== 'object' || !WebAssembly.validate(simd)) {
   const mark = (name) => performance.mark(`aware-${name}`);
   try {
     mark('import');
+    // Beside the script, and held to the digest of the build; no preload, see `without_wasm_preload` in xtask/src/wasm.rs.
+    const link = document.querySelector('link[rel="x-wasm"]');
+    const wasm = fetch('./app_bg.wasm', { integrity: link?.integrity ?? '' });
     const { default: init } = await import('./app.js');
     mark('init');
-    await init();
+    await init({ module_or_path: wasm });
     mark('started');
   } catch (error) {
     console.error(error);

@@ -156,29 +156,5 @@ fn g04_a_lost_device_gives_no_result() {
     }
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn g10_ten_thousand_runs_leave_memory_flat() {
-    let Some(gpu) = gpu() else { return };
-    let (_, onnx) = graphs().into_iter().find(|(name, _)| name == "q_add_to_itself").unwrap();
-    let session = block_on(GpuSession::load(&gpu, &onnx, Products::Dot)).unwrap();
-    let input = input(Session::load(&onnx).unwrap().input_shape());
-    let run = |count: usize| (0..count).for_each(|_| drop(block_on(session.run(&input)).unwrap()));
-    run(1_000);
-    let before = resident_kib();
-    run(9_000);
-    let grown = resident_kib().saturating_sub(before);
-    println!("{grown} KiB more after 9,000 runs");
-    assert!(grown < 16 << 10, "{grown} KiB more after 9,000 runs");
-}
-
-/// Memory of this process.
-#[cfg(target_os = "linux")]
-fn resident_kib() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 /// The network in integers that the page judges with.
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/first-int8/stage1.onnx");

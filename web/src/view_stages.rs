@@ -19,7 +19,7 @@ impl View {
             vec![
                 stage.name.clone(),
                 percent(stage.probability_fake),
-                number(f64::from(stage.logit)),
+                stage.logit.to_string(),
                 sure,
                 decided.into(),
                 milliseconds(stage.latency_ms),

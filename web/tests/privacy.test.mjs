@@ -111,6 +111,20 @@ test('the policy is in the page itself, without inline scripts and styles', asyn
   assert.equal(html.match(/<meta[^>]*Content-Security-Policy[^>]*>/i)[0].includes("default-src 'none'"), true);
 });
 
+test('a page whose wasm is not the one that was built does not start', async (t) => {
+  const { page } = await visit(t, site, {
+    before: (page, context) =>
+      context.route('**/app_bg.wasm', async (route) => {
+        const response = await route.fetch();
+        const body = await response.body();
+        body[body.length - 1] ^= 1;
+        await route.fulfill({ response, body });
+      }),
+  });
+  await page.waitForSelector('#app[data-state="start-failed"]', { state: 'attached' });
+  assert.equal(await page.locator('link[rel="preload"]').count(), 0);
+});
+
 test('no answer of the page can be rendered as another kind of file', async () => {
   for (const [name, type] of [['app_bg.wasm', 'application/wasm'], ['app.js', 'text/javascript'], ['style.css', 'text/css']]) {
     // HEAD, since a body that nobody reads keeps its connection, and with it this process, alive.

@@ -90,7 +90,21 @@ pub fn build_relaxed_worker(project: &Project, folder: &Path) -> Result<()> {
     }
     let loader = folder.join("worker_relaxed_loader.js");
     std::fs::write(&loader, "import init from './worker_relaxed.js';await init();")
-        .with_context(|| format!("cannot write {}", loader.display()))
+        .with_context(|| format!("cannot write {}", loader.display()))?;
+    let document = folder.join("index.html");
+    let html =
+        std::fs::read_to_string(&document).with_context(|| format!("cannot read {}", document.display()))?;
+    let html = without_wasm_preload(&html).context("the document has no preload of app_bg.wasm")?;
+    std::fs::write(&document, html).with_context(|| format!("cannot write {}", document.display()))
+}
+
+/// `html` with Trunk's preload of the page's wasm turned into a link that fetches nothing and keeps the digest, which
+/// web/start.js reads. Chromium at times never ends such a preload, and then nor the fetch that takes it over: one page in
+/// fifty stood still on a busy machine. Nothing if there is no such preload.
+fn without_wasm_preload(html: &str) -> Option<String> {
+    let (preload, link) =
+        (r#"<link rel="preload" href="./app_bg.wasm""#, r#"<link rel="x-wasm" href="./app_bg.wasm""#);
+    html.contains(preload).then(|| html.replace(preload, link))
 }
 
 /// Bytes before the first section of a WebAssembly file: magic number and version.
@@ -131,6 +145,14 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_preload_becomes_a_link_that_keeps_its_digest() {
+        let html = r#"<a/><link rel="preload" href="./app_bg.wasm" integrity="sha384-x" as="fetch">"#;
+        let want = r#"<a/><link rel="x-wasm" href="./app_bg.wasm" integrity="sha384-x" as="fetch">"#;
+        assert_eq!(without_wasm_preload(html).as_deref(), Some(want));
+        assert_eq!(without_wasm_preload(want), None);
+    }
 
     #[test]
     fn names_and_nothing_else_are_taken_out() {
