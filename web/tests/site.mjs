@@ -89,8 +89,8 @@ export async function visit(t, { url, browser }, { before, query = '', ...option
 }
 
 /**
- * Waits until the page has started. Chromium has been seen to wait for ever for the page's wasm while that was preloaded; since it is
- * not any more, no page stood still. One that does is loaded once more, and the test says how far it came.
+ * Waits until the page has started. On busy machines one page in fifty waited for ever for a file, by a race in the server of
+ * `cargo xtask` (see there). A page that stands still is loaded once more, and the test says how far it came.
  */
 async function started(t, page) {
   // The packed example is another page.

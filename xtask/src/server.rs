@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, anyhow, ensure};
 use std::fs::File;
+use std::net::TcpStream;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tiny_http::{Header, Method, Request, Response, StatusCode};
 
 /// What the page and its workers may do.
@@ -23,6 +25,9 @@ const HEADERS: [(&str, &str); 7] = [
     // A page that was just built must show.
     ("Cache-Control", "no-cache"),
 ];
+
+/// How often waiting connections are freed.
+const NUDGE: Duration = Duration::from_millis(100);
 
 /// A server of one folder.
 pub struct Server {
@@ -64,6 +69,7 @@ impl Server {
     ///
     /// Each request gets a thread: one that asks and then does not read holds up nobody else.
     pub fn start(&self) -> std::thread::JoinHandle<()> {
+        nudge(self.port);
         let (http, folder) = (Arc::clone(&self.http), self.folder.clone());
         std::thread::spawn(move || {
             while let Ok(request) = http.recv() {
@@ -72,6 +78,19 @@ impl Server {
             }
         })
     }
+}
+
+/// Connects to `port` again and again, for as long as somebody listens there.
+///
+/// Of two connections that come at once tiny_http 0.12 may count on the same idle thread (`TaskPool::spawn` sees it waiting
+/// until it has woken up). The second one then waits until any other connection ends, and browsers keep theirs: a page stood
+/// still for a minute, with one of its files asked for and never answered. Each end of a connection frees what waits.
+fn nudge(port: u16) {
+    std::thread::spawn(move || {
+        while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            std::thread::sleep(NUDGE);
+        }
+    });
 }
 
 fn answer(request: Request, folder: &Path) {
@@ -162,7 +181,6 @@ fn content_type(path: &Path) -> &'static str {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use std::net::TcpStream;
 
     #[test]
     fn the_policy_is_the_pages_own() {
@@ -324,6 +342,30 @@ mod tests {
         let stalled: Vec<TcpStream> = (0..20).map(stalled).collect();
         assert!(ask(&server, "GET /").starts_with("HTTP/1.1 200 "));
         drop(stalled);
+    }
+
+    /// As browsers do: several connections in one moment, all of which stay open.
+    #[test]
+    fn connections_that_come_at_once_are_all_answered() {
+        let site = Site::new("crowd");
+        let server = Server::bind(&site.folder(), 0).unwrap();
+        server.start();
+        for _ in 0..20 {
+            let barrier = std::sync::Barrier::new(12);
+            std::thread::scope(|scope| {
+                for _ in 0..12 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+                        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                        write!(stream, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+                        stream.read_exact(&mut [0]).expect("an answer within 20 seconds");
+                        // Nobody hangs up before all are answered.
+                        barrier.wait();
+                    });
+                }
+            });
+        }
     }
 
     #[test]

@@ -99,8 +99,7 @@ pub fn build_relaxed_worker(project: &Project, folder: &Path) -> Result<()> {
 }
 
 /// `html` with Trunk's preload of the page's wasm turned into a link that fetches nothing and keeps the digest, which
-/// web/start.js reads. Chromium at times never ends such a preload, and then nor the fetch that takes it over: one page in
-/// fifty stood still on a busy machine. Nothing if there is no such preload.
+/// web/start.js reads: browsers hold a fetch to its digest, but no preload of one. Nothing if there is no such preload.
 fn without_wasm_preload(html: &str) -> Option<String> {
     let (preload, link) =
         (r#"<link rel="preload" href="./app_bg.wasm""#, r#"<link rel="x-wasm" href="./app_bg.wasm""#);
