@@ -127,7 +127,7 @@ def odd_picture(path, size):
 
 def detect(aware, bundle, pictures):
     """Logits of the program, in the order of `pictures`."""
-    command = [aware, "detect", "--json", "--bundle", bundle, *pictures]
+    command = [aware, "detect", "--json", "--faces", "none", "--bundle", bundle, *pictures]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     require(done.returncode == 0, f"aware detect ended with {done.returncode}: {done.stderr[-2000:]}{done.stdout[-2000:]}")
     findings = {Path(line["file"]): line for line in map(json.loads, done.stdout.splitlines())}

@@ -42,7 +42,7 @@ for path in sorted((root / "models/samples").glob("*.png")):
     mean, std = (torch.tensor(preprocess[key])[None, :, None, None] for key in ("mean", "std"))
     with torch.no_grad():
         theirs = network((pixels - mean) / std).item()
-    line = subprocess.check_output([root / "target/release/aware", "detect", "--json", path], cwd=root)
+    line = subprocess.check_output([root / "target/release/aware", "detect", "--json", "--faces", "none", path], cwd=root)
     ours = json.loads(line)["report"]["stages"][0]["logit"]
     worst = max(worst, abs(ours - theirs))
     print(f"{path.name}: timm {theirs:.7f}, engine {ours:.7f}")
