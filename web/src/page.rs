@@ -164,8 +164,10 @@ impl Page {
             Response::Loading(progress) => self.state.model = Model::Loading(progress),
             Response::Ready(card) => {
                 self.state.model = Model::Ready(card);
-                if matches!(self.state.task, Task::Judging) {
-                    self.send_picture();
+                match self.state.task {
+                    Task::Judging => self.send_picture(),
+                    Task::Watching(_) => self.begin_watch(),
+                    _ => {}
                 }
             }
             Response::Failed { id: None, failure } => self.break_model(failure),
@@ -229,6 +231,11 @@ impl Page {
 
     fn break_model(&mut self, failure: Failure) {
         self.engine = None;
+        if matches!(self.state.task, Task::Watching(_)) {
+            // Nobody looks: the camera goes off.
+            self.clear();
+            self.state.task = Task::Idle;
+        }
         self.state.model = Model::Broken(failure);
     }
 
@@ -328,7 +335,7 @@ impl Page {
                 if let Task::Watching(watching) = &mut self.state.task {
                     watching.media = Some(media);
                 }
-                self.send(&Request::Watch { id, media });
+                self.begin_watch();
             }
             PlayerEvent::Frame { time_s, picture } => {
                 let owned = picture.clone().into();
@@ -344,6 +351,16 @@ impl Page {
                 let failure = if failure.code == "codec" { unplayable(codec) } else { failure };
                 self.state.task = Task::Failed(failure);
             }
+        }
+    }
+
+    /// Tells the engine what is to be watched, once both are there.
+    fn begin_watch(&mut self) {
+        let (Task::Watching(watching), Model::Ready(_)) = (&self.state.task, &self.state.model) else {
+            return;
+        };
+        if let Some(media) = watching.media {
+            self.send(&Request::Watch { id: self.last_id, media });
         }
     }
 

@@ -188,6 +188,9 @@ impl State {
     pub fn sentence(&self) -> String {
         match (self.phase(), &self.task) {
             (Phase::Loading, Task::Judging) => "Loading the model; the picture is judged right after.".into(),
+            (Phase::Loading, Task::Watching(_)) => {
+                "Loading the model; the camera is judged right after.".into()
+            }
             (Phase::Loading, _) => "Loading the model. You can choose a picture meanwhile.".into(),
             (Phase::Idle, _) => {
                 "Ready. The model is on this device; it works without a network from now on.".into()

@@ -155,7 +155,7 @@ impl Engine {
             | Request::Finish { id, .. } => *id,
         };
         let answer = match request {
-            Request::Check => Ok(Response::Checked(self.check())),
+            Request::Check => return Response::Checked(self.check()),
             Request::Judge { picture, .. } => self.judge_file(id, &picture).await,
             Request::Explain { picture, crop, .. } => {
                 let map = self.explain(&picture, crop).await;

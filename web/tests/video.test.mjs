@@ -218,6 +218,37 @@ test('k01 a camera that is refused, missing, busy or taken away ends with an adv
   assert.equal((await saved(page)).coverage.end, 'interrupted');
 });
 
+test('a camera that is there before the model is judged once the model is; without a model it goes off', async (t) => {
+  for (const is_broken of [false, true]) {
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    const { page } = await visit(t, site, {
+      permissions: ['camera'],
+      before: (page, context) =>
+        context.route('**/stage1.onnx', async (route) => {
+          await held;
+          if (is_broken) await route.fulfill({ status: 500 });
+          else await route.continue();
+        }),
+    });
+    await page.evaluate(() => {
+      const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (...of) => (window.stream = await ask(...of));
+    });
+    await page.click('#camera');
+    await page.waitForFunction(() => document.getElementById('film-video').videoWidth > 0);
+    release();
+    if (is_broken) {
+      await page.waitForSelector('#error[data-code="model_load"]');
+      await page.waitForFunction(() => window.stream.getTracks().every((track) => track.readyState === 'ended'));
+    } else {
+      await page.waitForFunction(() => /^([2-9]|\d\d+) frames looked at/.test(document.getElementById('film-count').textContent));
+      await page.click('#film-stop');
+      await reached(page, 'watched');
+    }
+  }
+});
+
 test('k01 a camera that the visitor does not allow is said to be denied', async (t) => {
   const { page } = await visit(t, site);
   await reached(page, 'idle');
