@@ -2,17 +2,8 @@
 
 use crate::faces::FaceFinder;
 use anyhow::Result;
-use engine::crop::{CropKind, FaceBox};
-use engine::{Crop, Frame};
-
-/// A face and the region around it that is judged.
-#[derive(Debug, Clone, Copy)]
-pub struct Region {
-    /// The face.
-    pub face: FaceBox,
-    /// What is judged; nothing for a face that is too small.
-    pub crop: Option<Crop>,
-}
+use engine::Frame;
+use engine::video::Region;
 
 /// Finds faces in frames.
 pub trait FaceSource {
@@ -31,9 +22,7 @@ pub struct WholeFrame;
 
 impl FaceSource for WholeFrame {
     fn regions(&mut self, frame: &Frame) -> Result<Vec<Region>> {
-        let crop = Crop::centre_square(frame);
-        let face = FaceBox { x: crop.x as i32, y: crop.y as i32, width: crop.side, height: crop.side };
-        Ok(vec![Region { face, crop: Some(crop) }])
+        Ok(vec![Region::middle(frame)])
     }
 
     fn looks_for_faces(&self) -> bool {
@@ -43,8 +32,7 @@ impl FaceSource for WholeFrame {
 
 impl FaceSource for &FaceFinder {
     fn regions(&mut self, frame: &Frame) -> Result<Vec<Region>> {
-        let region = |face: FaceBox| Region { face, crop: Crop::of_face(&face, frame, CropKind::Square) };
-        Ok(self.faces(frame)?.faces.iter().map(|face| region(face.region)).collect())
+        Ok(Region::of_faces(frame, &self.faces(frame)?))
     }
 
     fn looks_for_faces(&self) -> bool {

@@ -5,15 +5,14 @@ use crate::detect::Failure;
 use crate::ffmpeg::Ffmpeg;
 use crate::files::read_head;
 use crate::interrupt::Interrupt;
-use crate::regions::{FaceSource, Region};
+use crate::regions::FaceSource;
 use crate::video_stream::{Next, TimedFrame, VideoFile};
 use engine::quality::Quality;
 use engine::report::ModelIdentity;
 use engine::video::report::{End, Media, VideoNotice};
-use engine::video::track::MAX_FACES;
 use engine::video::verdict::FakeShare;
 use engine::video::{
-    Analysis, AnalysisConfig, Container, JudgedFace, SamplingConfig, SamplingPlan, VideoReport,
+    Analysis, AnalysisConfig, Container, JudgedFace, Region, SamplingConfig, SamplingPlan, VideoReport,
 };
 use engine::{Detector, Error, Frame, ProbabilityFake};
 use std::path::{Path, PathBuf};
@@ -122,14 +121,8 @@ pub fn detect_video(
 
 fn judge(analysis: &mut Analysis, crew: &mut Crew, timed: &TimedFrame) -> Result<(), Failure> {
     analysis.look(&timed.frame, timed.time_s);
-    let mut regions =
-        crew.faces.regions(&timed.frame).map_err(|error| failure("faces", format!("{error:#}")))?;
-    if regions.len() > MAX_FACES {
-        // The largest are followed; none is judged in vain.
-        regions.sort_by_key(|region| std::cmp::Reverse(region.face.area()));
-        regions.truncate(MAX_FACES);
-        analysis.note(VideoNotice::TooManyFaces);
-    }
+    let regions = crew.faces.regions(&timed.frame).map_err(|error| failure("faces", format!("{error:#}")))?;
+    let regions = analysis.choose(regions);
     let judged: Result<Vec<JudgedFace>, Failure> =
         regions.iter().map(|region| judge_region(analysis, crew.detector, &timed.frame, region)).collect();
     let judged = judged?;

@@ -1,13 +1,11 @@
 //! A video or a camera in the worker: frames in the order of time -> the engine's [`Analysis`].
 
 use crate::message::Failure;
-use engine::crop::{CropKind, FaceBox};
-use engine::order::descending;
 use engine::quality::Quality;
 use engine::report::ModelIdentity;
 use engine::video::report::{End, Media, VideoNotice};
-use engine::video::{Analysis, AnalysisConfig, JudgedFace, SamplingPlan, VideoReport};
-use engine::{Crop, Faces, Frame, Manifest};
+use engine::video::{Analysis, AnalysisConfig, JudgedFace, Region, SamplingPlan, VideoReport};
+use engine::{Crop, Frame, Manifest};
 
 /// The work on one video.
 pub struct Watch {
@@ -15,15 +13,6 @@ pub struct Watch {
     pub id: u32,
     analysis: Analysis,
     size: Option<[u32; 2]>,
-}
-
-/// A region of a frame on its way to a judgement.
-#[derive(Debug, Clone, Copy)]
-pub struct Region {
-    /// The face.
-    pub face: FaceBox,
-    /// What is judged of it; nothing for a face that is too small.
-    pub crop: Option<Crop>,
 }
 
 impl Watch {
@@ -69,9 +58,9 @@ impl Watch {
         self.analysis.add(faces, latency_ms);
     }
 
-    /// Notes something of the frames.
-    pub fn note(&mut self, notice: VideoNotice) {
-        self.analysis.note(notice);
+    /// Those of `regions` that are to be judged.
+    pub fn choose(&mut self, regions: Vec<Region>) -> Vec<Region> {
+        self.analysis.choose(regions)
     }
 
     /// The work so far.
@@ -83,18 +72,4 @@ impl Watch {
     pub fn finish(self, end: End) -> VideoReport {
         self.analysis.finish(end)
     }
-}
-
-/// The middle of a frame, where no face is looked for.
-pub fn middle(frame: &Frame) -> Vec<Region> {
-    let crop = Crop::centre_square(frame);
-    let face = FaceBox { x: crop.x as i32, y: crop.y as i32, width: crop.side, height: crop.side };
-    vec![Region { face, crop: Some(crop) }]
-}
-
-/// The faces of a frame, the largest first.
-pub fn of_faces(frame: &Frame, faces: &Faces) -> Vec<Region> {
-    let order = descending(faces.faces.iter().map(|face| face.region.area()));
-    let region = |face: FaceBox| Region { face, crop: Crop::of_face(&face, frame, CropKind::Square) };
-    order.into_iter().map(|at| region(faces.faces[at].region)).collect()
 }

@@ -10,15 +10,14 @@ use crate::accelerator::{Accelerator, Networks, Wish};
 use crate::download::{BUNDLE_FOLDER, describe, fetch_bundle, fetch_faces, fetch_late};
 use crate::message::{Failure, GpuState, ModelCard, Progress, Quality, Request, Response};
 use crate::pixels::Pixels;
-use crate::watch::{Region, Watch, middle, of_faces};
+use crate::watch::Watch;
 use engine::cascade::Next;
 use engine::frame::MAX_FILE_BYTES;
 use engine::golden::GoldenReport;
 use engine::report::Notice;
 use engine::video::container::codec_hint;
-use engine::video::report::{End, Media, VideoNotice};
-use engine::video::track::MAX_FACES;
-use engine::video::{Container, JudgedFace};
+use engine::video::report::{End, Media};
+use engine::video::{Container, JudgedFace, Region};
 use engine::{
     Crop, Detector, Error, FaceDetector, Frame, Gathering, Golden, HeatMap, Manifest, ProbabilityFake, Report,
 };
@@ -256,14 +255,11 @@ impl Engine {
         let is_due = watch.looks(&frame, time_s);
         if is_due {
             let regions = match &mut self.faces {
-                Some(faces) => of_faces(&frame, &faces.faces(&frame)?),
-                None => middle(&frame),
+                Some(faces) => Region::of_faces(&frame, &faces.faces(&frame)?),
+                None => vec![Region::middle(&frame)],
             };
-            if regions.len() > MAX_FACES {
-                watch.note(VideoNotice::TooManyFaces);
-            }
             let mut judged = Vec::new();
-            for region in regions.into_iter().take(MAX_FACES) {
+            for region in watch.choose(regions) {
                 judged.push(self.judge_face(&watch, &frame, region).await?);
             }
             watch.add(&judged, now_ms() - started_ms);

@@ -4,6 +4,7 @@
 
 use super::latency::Latency;
 use super::motion::{Motion, MotionProfile};
+use super::region::Region;
 use super::report::{
     Coverage, End, FaceSample, Media, Sample, Track, VIDEO_SCHEMA_VERSION, VideoNotice, VideoReport,
 };
@@ -152,6 +153,16 @@ impl Analysis {
         let sample =
             Sample { time_s, scene_score: step.score, is_cut: step.is_cut, motion, faces: Vec::new() };
         self.timeline.push(sample);
+    }
+
+    /// Those of `regions` that are to be judged: the largest, as no more are followed.
+    pub fn choose(&mut self, regions: Vec<Region>) -> Vec<Region> {
+        if regions.len() <= MAX_FACES {
+            return regions;
+        }
+        self.notices.insert(VideoNotice::TooManyFaces);
+        let order = descending(regions.iter().map(|region| region.face.area()));
+        order.into_iter().take(MAX_FACES).map(|at| regions[at]).collect()
     }
 
     /// Whether a face of this quality is to be judged.
@@ -350,6 +361,19 @@ mod tests {
         assert_eq!(report.latency.counts.iter().sum::<u32>(), 10);
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<VideoReport>(&json).unwrap(), report);
+    }
+
+    #[test]
+    fn of_a_crowd_the_largest_are_chosen_and_that_is_said() {
+        let region = |side| Region { face: FaceBox { x: 0, y: 0, width: side, height: side }, crop: None };
+        let mut few = analysis(None);
+        assert_eq!(few.choose(vec![region(3), region(5)]), [region(3), region(5)]);
+        assert!(few.finish(End::Whole).notices.is_empty());
+        let mut crowd = analysis(None);
+        let chosen = crowd.choose((1..=MAX_FACES as u32 + 2).map(region).collect());
+        assert_eq!(chosen.len(), MAX_FACES);
+        assert!(chosen.iter().all(|region| region.face.width > 2));
+        assert_eq!(crowd.finish(End::Whole).notices, [VideoNotice::TooManyFaces]);
     }
 
     /// A single wild frame in five is smoothed away; without smoothing it would be one fake sample in three.
