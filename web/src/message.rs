@@ -103,6 +103,8 @@ pub enum Response {
         faces: Vec<FaceSample>,
         /// Width and height of the frame that they are in, in pixels.
         size: [u32; 2],
+        /// Samples so far.
+        samples: u32,
         /// Media time before which no frame is due, in seconds.
         next_due_s: f64,
         /// No more frames are taken.

@@ -185,8 +185,8 @@ impl Page {
                     player.play(plan.max_fps);
                 }
             }
-            Response::Looked { id, faces, size, next_due_s, is_full, latency_ms } if id == self.last_id => {
-                self.on_look(faces, size);
+            Response::Looked { id, faces, size, samples, next_due_s, is_full, latency_ms } if id == self.last_id => {
+                self.on_look(faces, size, samples);
                 let Some(player) = &self.player else { return };
                 if is_full {
                     self.finish(End::Whole);
@@ -364,9 +364,10 @@ impl Page {
         }
     }
 
-    fn on_look(&mut self, faces: Vec<FaceSample>, size: [u32; 2]) {
+    fn on_look(&mut self, faces: Vec<FaceSample>, size: [u32; 2], samples: u32) {
         let (Task::Watching(watching), Some(player)) = (&mut self.state.task, &self.player) else { return };
         watching.counts = player.counts();
+        watching.samples = samples;
         watching.size = size;
         if !faces.is_empty() {
             watching.faces = faces;

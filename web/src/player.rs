@@ -6,6 +6,7 @@
 use crate::message::Failure;
 use crate::view::ObjectUrl;
 use engine::video::report::{End, Media};
+use engine::video::sampling::EARLY_S;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
@@ -22,8 +23,6 @@ const WATCH_MS: i32 = 1000;
 const SPEEDS: [f64; 2] = [0.25, 4.0];
 /// Share of the time that answers may take of it, so that waiting is rare.
 const BUSY: f64 = 0.8;
-/// Media times are rounded; a frame this early is due, in seconds.
-const EARLY_S: f64 = 1e-3;
 /// Where the first frame that is due comes so much later, the browser has left some out, and the file plays at half the speed.
 const LATE_S: f64 = 0.1;
 /// Most that the speed of a file grows by, from one frame to the next.
@@ -326,7 +325,7 @@ impl Inner {
         pace.counts.taken += 1;
         pace.counts.time_s = time_s;
         // Until the answer says more.
-        let tick = (time_s * pace.max_fps + 1e-6).floor();
+        let tick = ((time_s + EARLY_S) * pace.max_fps).floor();
         pace.next_due_s = (tick + 1.0) / pace.max_fps;
         let made = web_sys::window()
             .ok_or(JsValue::NULL)

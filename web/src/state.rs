@@ -74,7 +74,9 @@ pub struct Watching {
     pub media: Option<Media>,
     /// What will be looked at.
     pub plan: Option<SamplingPlan>,
-    /// Frames so far.
+    /// Frames that were looked at.
+    pub samples: u32,
+    /// Frames that came.
     pub counts: Counts,
     /// The faces in the last frame.
     pub faces: Vec<FaceSample>,
@@ -285,10 +287,11 @@ impl Watching {
     /// How far it is, as a sentence.
     pub fn sentence(&self) -> String {
         let Counts { taken, dropped, time_s, rate } = self.counts;
+        let samples = self.samples;
         if self.is_live {
             let offered = (taken + dropped).max(1);
             return format!(
-                "{taken} frames looked at, {rate:.1} a second; {:.0}\u{a0}% of those that were due came too fast and were \
+                "{samples} frames looked at, {rate:.1} a second; {:.0}\u{a0}% of those that were due came too fast and were \
                  left out",
                 f64::from(dropped) * 100.0 / f64::from(offered)
             );
@@ -300,7 +303,7 @@ impl Watching {
         let length =
             self.media.and_then(|media| media.duration_s).map(|length| format!(" of {}", clock(length)));
         format!(
-            "{}{}, {taken} frames looked at{}, {rate:.1} a second",
+            "{}{}, {samples} frames looked at{}, {rate:.1} a second",
             clock(time_s),
             length.unwrap_or_default(),
             plan.unwrap_or_default()
@@ -405,7 +408,8 @@ mod tests {
         let media = Media { size: [4, 3], duration_s: Some(125.0), frame_rate: None };
         let plan = SamplingPlan { base_fps: 5.0, max_fps: 15.0, max_samples: 100, expected: Some([5, 9]) };
         let counts = Counts { taken: 30, dropped: 10, time_s: 61.9, rate: 12.34 };
-        let mut watching = Watching { media: Some(media), plan: Some(plan), counts, ..Watching::default() };
+        let mut watching =
+            Watching { media: Some(media), plan: Some(plan), samples: 30, counts, ..Watching::default() };
         assert_eq!(watching.sentence(), "1:01 of 2:05, 30 frames looked at of 5 to 9, 12.3 a second");
         watching.is_live = true;
         assert!(watching.sentence().contains("25\u{a0}%"), "{}", watching.sentence());

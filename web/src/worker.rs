@@ -270,6 +270,7 @@ impl Engine {
             id,
             faces: faces.unwrap_or_default(),
             size: [frame.width(), frame.height()],
+            samples: analysis.samples(),
             next_due_s: analysis.next_due_s(),
             is_full: analysis.is_full(),
             latency_ms: now_ms() - started_ms,

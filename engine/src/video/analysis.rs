@@ -134,6 +134,11 @@ impl Analysis {
         self.timeline.last()
     }
 
+    /// Number of samples so far.
+    pub fn samples(&self) -> u32 {
+        self.timeline.len() as u32
+    }
+
     /// Whether no more frames are taken.
     pub fn is_full(&self) -> bool {
         self.sampler.is_full()
@@ -259,7 +264,7 @@ impl Analysis {
                 end,
                 reached_s: self.reached_s,
                 share,
-                samples: self.timeline.len() as u32,
+                samples: self.samples(),
                 samples_judged: self.timeline.iter().filter(is_judged).count() as u32,
             },
             tracks,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// Activity below which a scene is quiet, and below which it is slow.
 const QUIET: f64 = 0.05;
 const SLOW: f64 = 0.1;
-/// Times are rounded in files; a frame this much of a tick early belongs to it.
-const EARLY: f64 = 1e-6;
+/// Media times are rounded, in Matroska to milliseconds; a frame this early is due, in seconds.
+pub const EARLY_S: f64 = 1e-3;
 /// No video is as long; thirty years.
 pub const LATEST_S: f64 = 1e9;
 
@@ -84,11 +84,11 @@ impl SamplingPlan {
 
     /// Ticks that may be left out after a sample.
     fn most_skipped(&self) -> u64 {
-        ((self.max_fps / self.base_fps + EARLY) as u64).max(1) - 1
+        ((self.max_fps / self.base_fps + 1e-6) as u64).max(1) - 1
     }
 
     fn tick(&self, time_s: f64) -> u64 {
-        (time_s * self.max_fps + EARLY).max(0.0) as u64
+        ((time_s + EARLY_S) * self.max_fps).max(0.0) as u64
     }
 }
 
@@ -204,6 +204,14 @@ mod tests {
         assert_eq!((0..100).filter(|frame| sampler.takes(f64::from(*frame) / 10.0)).count(), 1);
     }
 
+    /// As Matroska writes the times of 30 frames a second.
+    #[test]
+    fn times_in_whole_milliseconds_lose_no_frame() {
+        let mut sampler = Sampler::new(SamplingPlan::new(&SamplingConfig::default(), None));
+        let times = (0..30).map(|frame| (f64::from(frame) * 1000.0 / 30.0).round() / 1e3);
+        assert_eq!(times.filter(|time| sampler.takes(*time)).count(), 15);
+    }
+
     #[test]
     fn times_that_are_none_or_go_back_are_left_out() {
         let mut sampler = Sampler::new(SamplingPlan::new(&SamplingConfig::default(), None));
@@ -221,7 +229,7 @@ mod tests {
         for activity in [None, Some(0.07), Some(0.0)] {
             sampler.note(activity);
             let due = sampler.next_due_s();
-            assert!(!sampler.takes(due - 1e-3) && sampler.takes(due), "{due}");
+            assert!(!sampler.takes(due - 2.0 * EARLY_S) && sampler.takes(due), "{due}");
         }
         // One tick, two, and three.
         assert!((sampler.next_due_s() - 7.0 / 15.0).abs() < 1e-12, "{}", sampler.next_due_s());
