@@ -46,6 +46,12 @@ pub enum Error {
         /// The field and what is wrong with it.
         detail: String,
     },
+    /// A report is not one that this engine reads.
+    #[error("the report is not usable: {detail}")]
+    Report {
+        /// The field and what is wrong with it.
+        detail: String,
+    },
     /// A file of the bundle is missing or is not the one that the manifest names.
     #[error("{file} is not the file that the bundle manifest describes ({detail}); fetch the bundle again")]
     ModelIntegrity {
@@ -101,6 +107,8 @@ pub enum ErrorCode {
     Manifest,
     /// See [`Error::Golden`].
     Golden,
+    /// See [`Error::Report`].
+    Report,
     /// See [`Error::ModelIntegrity`].
     ModelIntegrity,
     /// See [`Error::Model`].
@@ -123,6 +131,7 @@ impl Error {
             Error::Corrupt { .. } => ErrorCode::Corrupt,
             Error::Manifest { .. } => ErrorCode::Manifest,
             Error::Golden { .. } => ErrorCode::Golden,
+            Error::Report { .. } => ErrorCode::Report,
             Error::ModelIntegrity { .. } => ErrorCode::ModelIntegrity,
             Error::Model { .. } => ErrorCode::Model,
             Error::NotApplicable { .. } => ErrorCode::NotApplicable,

@@ -14,7 +14,8 @@
 //! 10. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
 //! 11. [`report`]: the one result that page, command line and JSON share; [`statistics`] of many;
 //! 12. [`video`]: frames over time -> one verdict a person;
-//! 13. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with.
+//! 13. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with;
+//! 14. [`benchmark`]: how fast a device is.
 //!
 //! The crate does no I/O and reads no clock, so the same bytes give the same verdict, bit for
 //! bit, natively and as WebAssembly.
@@ -48,6 +49,7 @@ pub mod statistics;
 pub mod video;
 pub mod pattern;
 pub mod golden;
+pub mod benchmark;
 
 /// Version of the engine, as reports name it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

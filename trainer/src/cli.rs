@@ -2,6 +2,7 @@
 
 mod bundle;
 mod classify;
+mod devices;
 mod explain;
 mod export;
 mod faces;
@@ -20,6 +21,7 @@ use bundle::{BundleArgs, run_bundle};
 use candle_core::Device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use classify::{ClassifyArgs, run_classify};
+use devices::{DevicesArgs, run_devices};
 use engine::frame::MAX_FILE_BYTES;
 use engine::{Frame, Preset};
 use explain::{ExplainArgs, run_explain};
@@ -158,6 +160,9 @@ enum Command {
     /// Show which parts of a picture moved the first network's answer.
     #[command(after_help = explain::EXAMPLES)]
     Explain(ExplainArgs),
+    /// Make a table of devices from results of the page's benchmark.
+    #[command(after_help = devices::EXAMPLES)]
+    Devices(DevicesArgs),
     /// Judge the pictures below a folder, one shard of them in each process.
     #[command(after_help = scan::SCAN_HELP)]
     Scan(ScanArgs),
@@ -312,6 +317,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Blend(args) => run_blend(&args)?,
         Command::Detect(args) => return run_detect(&args),
         Command::Explain(args) => return run_explain(&args),
+        Command::Devices(args) => return run_devices(&args),
         Command::Scan(args) => return run_scan(&args),
         Command::Merge(args) => return run_merge(&args),
     }

@@ -100,5 +100,6 @@ pub mod timeline;
 pub mod video_detect;
 pub mod detect;
 pub mod heat;
+pub mod devices;
 pub mod scan;
 pub mod files;

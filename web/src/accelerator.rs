@@ -8,7 +8,7 @@
 //! From then on every answer may still fail: an error or a lost device is no answer, and the CPU gives one ([`Trust`]).
 
 use crate::choices;
-use crate::message::GpuState;
+use crate::message::{Failure, GpuState};
 use crate::worker::now_ms;
 use engine::bundle::Stage;
 use engine::cascade::FILTER;
@@ -160,6 +160,16 @@ impl Accelerator {
                 },
             }
         }
+    }
+
+    /// The network of `onnx` on the GPU, beside those of the bundle; nothing where the GPU is not used.
+    ///
+    /// # Errors
+    /// As [`GpuSession::load`].
+    pub async fn load_file(&self, onnx: &[u8]) -> Result<Option<GpuSession>, Failure> {
+        let Some(loaded) = &self.loaded else { return Ok(None) };
+        let session = GpuSession::load(&loaded.gpu, onnx, self.products).await;
+        session.map(Some).map_err(|error| Failure::new("gpu", error.to_string()))
     }
 
     async fn prepare(&mut self, wish: Wish) -> Result<(), GpuError> {

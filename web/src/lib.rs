@@ -13,7 +13,8 @@
 //! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from;
 //! 7. [`state`] and [`device_check`]: what the page is doing, without the document;
 //! 8. [`page`]: events -> state;
-//! 9. [`view`]: state -> document, with parts of its own for stages and videos.
+//! 9. [`view`]: state -> document, with parts of its own for stages and videos;
+//! 10. [`benchmark`]: how fast this device is, by workers of its own that answer what [`timing`] asks.
 
 pub mod message;
 pub mod download;
@@ -21,7 +22,9 @@ pub mod choices;
 pub mod accelerator;
 pub mod pixels;
 pub mod watch;
+pub mod timing;
 pub mod worker;
+mod timed_engine;
 #[cfg(feature = "wonnx")]
 pub mod wonnx_session;
 #[cfg(feature = "wonnx")]
@@ -37,3 +40,4 @@ pub mod page;
 pub mod view;
 mod view_stages;
 mod view_video;
+pub mod benchmark;

@@ -2,6 +2,7 @@
 //!
 //! A worker speaks first: messages sent before its wasm runs could be lost.
 
+use crate::timing::{TimeRequest, TimeResponse};
 use engine::golden::GoldenReport;
 use engine::runtime::gpu::AdapterSummary;
 use engine::video::report::{End, FaceSample, Media};
@@ -24,6 +25,8 @@ pub enum Request {
     },
     /// Run the golden vectors; answered by [`Response::Checked`].
     Check,
+    /// Of the benchmark; answered by [`Response::Time`].
+    Time(TimeRequest),
     /// Show what moved the filter's answer; answered by [`Response::Explained`] or [`Response::Failed`].
     Explain {
         /// Comes back with the answer.
@@ -121,6 +124,8 @@ pub enum Response {
     },
     /// Whether the GPU is used, now that it is known, or has changed.
     Gpu(GpuState),
+    /// To the benchmark.
+    Time(TimeResponse),
     /// What became of the golden vectors.
     Checked(Result<GoldenReport, Failure>),
     /// There is no answer to a request; without `id`, there is no model.
@@ -132,21 +137,28 @@ pub enum Response {
     },
 }
 
-/// Page -> wonnx worker, once that is [`SecondResponse::Started`].
+/// Page -> the worker of another runtime, once that is [`SecondResponse::Started`].
 #[derive(Debug, Serialize, Deserialize)]
-pub struct SecondRequest {
-    /// The encoded picture.
-    #[serde(with = "preserve")]
-    pub picture: Blob,
-    /// The region of it that was judged.
-    pub crop: Crop,
+pub enum SecondRequest {
+    /// Wonnx's opinion; answered by [`SecondResponse::Opinion`] or [`SecondResponse::Failed`].
+    Opinion {
+        /// The encoded picture.
+        #[serde(with = "preserve")]
+        picture: Blob,
+        /// The region of it that was judged.
+        crop: Crop,
+    },
+    /// Of the benchmark; answered by [`SecondResponse::Time`].
+    Time(TimeRequest),
 }
 
-/// Wonnx worker -> page.
+/// The worker of another runtime -> page.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum SecondResponse {
     /// The worker listens.
     Started,
+    /// To the benchmark.
+    Time(TimeResponse),
     /// The result; the worker has nothing more to say.
     Opinion(SecondOpinion),
     /// There is no result; the worker has nothing more to say.
@@ -211,8 +223,25 @@ pub struct ModelCard {
     pub licence: String,
     /// Whether it has golden vectors to check this device with.
     pub has_golden: bool,
+    /// Its networks, in the order of the cascade; a meta-model is none.
+    pub networks: Vec<String>,
+    /// SHA-256 of the first of them.
+    pub sha256: String,
+    /// How long it took to get there.
+    pub times: LoadTimes,
     /// How good it was on the pictures of its test, if the manifest says so.
     pub quality: Option<Quality>,
+}
+
+/// What a worker spent before its first answer, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadTimes {
+    /// Files, from network or cache, with their digests.
+    pub fetch_ms: f64,
+    /// Networks, made ready for the processor.
+    pub load_ms: f64,
+    /// Device, pipelines and self-test, where the GPU is asked for by name.
+    pub gpu_ms: Option<f64>,
 }
 
 /// Measured on pictures that took no part in training.

@@ -1,5 +1,6 @@
 //! The page: what happens when, and what becomes of it.
 
+use crate::benchmark;
 use crate::camera;
 use crate::device_check::DeviceCheck;
 use crate::download::describe;
@@ -22,12 +23,12 @@ use web_sys::{Blob, ClipboardEvent, DragEvent, Event, EventTarget, FileList, Med
 /// If the document is not the one of `index.html`, or the browser refuses the page's script policy.
 pub fn start() -> Result<(), JsValue> {
     let view = View::attach()?;
-    let policy = ScriptPolicy::create()?;
+    let policy = Rc::new(ScriptPolicy::create()?);
     let page = Rc::new_cyclic(|me| {
         RefCell::new(Page {
             link: Link(me.clone()),
             view,
-            policy,
+            policy: policy.clone(),
             state: State::default(),
             engine: None,
             wonnx: None,
@@ -41,6 +42,8 @@ pub fn start() -> Result<(), JsValue> {
     listen(&page.borrow())?;
     let link = page.borrow().link.clone();
     link.update(Page::open_engine);
+    let left = link.clone();
+    benchmark::page::start(policy, move || left.update(Page::stop))?;
     spawn_local(show_samples(link));
     Ok(())
 }
@@ -49,7 +52,7 @@ pub fn start() -> Result<(), JsValue> {
 struct Page {
     link: Link,
     view: View,
-    policy: ScriptPolicy,
+    policy: Rc<ScriptPolicy>,
     state: State,
     engine: Option<WorkerHandle>,
     wonnx: Option<WorkerHandle>,
@@ -185,7 +188,9 @@ impl Page {
                     player.play(plan.max_fps);
                 }
             }
-            Response::Looked { id, faces, size, samples, next_due_s, is_full, latency_ms } if id == self.last_id => {
+            Response::Looked { id, faces, size, samples, next_due_s, is_full, latency_ms }
+                if id == self.last_id =>
+            {
                 self.on_look(faces, size, samples);
                 let Some(player) = &self.player else { return };
                 if is_full {
@@ -219,7 +224,8 @@ impl Page {
             | Response::Planned { .. }
             | Response::Looked { .. }
             | Response::Watched { .. }
-            | Response::Explained { .. } => {}
+            | Response::Explained { .. }
+            | Response::Time(_) => {}
         }
     }
 
@@ -420,7 +426,7 @@ impl Page {
     /// Starts wonnx on the region that was judged.
     fn ask_second_opinion(&mut self) {
         let (Task::Judged(report), Some(picture)) = (&self.state.task, self.picture.clone()) else { return };
-        let request = SecondRequest { picture, crop: report.crop };
+        let request = SecondRequest::Opinion { picture, crop: report.crop };
         self.state.second = Second::Running;
         let (on_response, on_death) = (self.link.clone(), self.link.clone());
         let opened = WorkerHandle::open(
@@ -444,6 +450,8 @@ impl Page {
                     self.end_second_opinion(Second::Failed(failure));
                 }
             }
+            // Only the benchmark asks for times, of workers of its own.
+            SecondResponse::Time(_) => {}
             SecondResponse::Opinion(opinion) => self.end_second_opinion(Second::Done(opinion)),
             SecondResponse::Failed(failure) => self.end_second_opinion(Second::Failed(failure)),
         }
@@ -571,7 +579,7 @@ async fn judge_sample(link: Link, sample: Sample, number: u32) {
 }
 
 /// Calls `listener` on each event `name` of `target`, for as long as the page lives.
-fn on<E: JsCast + wasm_bindgen::convert::FromWasmAbi + 'static>(
+pub(crate) fn on<E: JsCast + wasm_bindgen::convert::FromWasmAbi + 'static>(
     target: &EventTarget,
     name: &str,
     listener: impl Fn(E) + 'static,

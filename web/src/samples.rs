@@ -51,8 +51,16 @@ impl Sample {
     /// # Errors
     /// What the browser or the server answered.
     pub async fn fetch(&self) -> Result<Blob, JsValue> {
-        JsFuture::from(fetch(&self.path()).await?.blob()?).await?.dyn_into()
+        fetch_blob(&self.path()).await
     }
+}
+
+/// The file at `path`, relative to the page.
+///
+/// # Errors
+/// What the browser or the server answered.
+pub async fn fetch_blob(path: &str) -> Result<Blob, JsValue> {
+    JsFuture::from(fetch(path).await?.blob()?).await?.dyn_into()
 }
 
 /// The samples of this site; none if it has no list, or one that is not understood.
@@ -76,7 +84,9 @@ async fn fetch(path: &str) -> Result<Response, JsValue> {
 }
 
 fn parse(json: &str) -> Vec<Sample> {
-    let samples: Vec<Sample> = serde_json::from_str(json).unwrap_or_default();
+    // As everything else here is read: each way of reading adds to the page.
+    let samples: serde_json::Value = serde_json::from_slice(json.as_bytes()).unwrap_or_default();
+    let samples: Vec<Sample> = serde_json::from_value(samples).unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let ok = |sample: &Sample| !sample.file.starts_with('.') && sample.file.chars().all(plain);
     samples.into_iter().filter(ok).take(MAX_SAMPLES).collect()

@@ -71,6 +71,11 @@ impl WonnxSession {
         Ok(Self { session, gpu: gpu.clone(), input, output })
     }
 
+    /// Number of values that [`WonnxSession::run`] takes.
+    pub fn input_len(&self) -> usize {
+        self.input.len
+    }
+
     /// The output for `input`, both flat and in the graph's order of dimensions.
     ///
     /// # Errors

@@ -8,12 +8,14 @@
 
 use crate::accelerator::{Accelerator, Networks, Wish};
 use crate::download::{BUNDLE_FOLDER, describe, fetch_bundle, fetch_faces, fetch_late};
-use crate::message::{Failure, GpuState, ModelCard, Progress, Quality, Request, Response};
+use crate::message::{Failure, GpuState, LoadTimes, ModelCard, Progress, Quality, Request, Response};
 use crate::pixels::Pixels;
+use crate::timed_engine::TimedFile;
 use crate::watch::Watch;
-use engine::cascade::Next;
+use engine::cascade::{FILTER, Next};
 use engine::frame::MAX_FILE_BYTES;
 use engine::golden::GoldenReport;
+use engine::manifest::Role;
 use engine::report::Notice;
 use engine::video::container::codec_hint;
 use engine::video::report::{End, Media};
@@ -51,14 +53,15 @@ pub fn start() {
 }
 
 /// The loaded bundle.
-struct Engine {
+pub(crate) struct Engine {
     folder: String,
-    detector: Detector,
+    pub(crate) detector: Detector,
     /// Finds faces, if the site has what does.
-    faces: Option<FaceDetector>,
+    pub(crate) faces: Option<FaceDetector>,
     /// Vectors that do not read spoil the check alone.
     golden: Result<Option<Golden>, Error>,
-    accelerator: Accelerator,
+    pub(crate) accelerator: Accelerator,
+    pub(crate) timed_file: Option<TimedFile>,
     pixels: Pixels,
     /// The video that is being watched.
     watch: Option<Watch>,
@@ -68,6 +71,7 @@ struct Engine {
 struct Opening {
     networks: Networks,
     wish: Wish,
+    times: LoadTimes,
 }
 
 /// One request after the other: whoever answers has the engine.
@@ -79,7 +83,7 @@ struct Desk {
 }
 
 async fn serve(engine: Engine, opening: Opening) {
-    let card = card(engine.detector.manifest());
+    let mut card = card(engine.detector.manifest(), opening.times);
     let desk = Rc::new(Desk {
         engine: RefCell::new(Some(engine)),
         waiting: RefCell::default(),
@@ -87,7 +91,9 @@ async fn serve(engine: Engine, opening: Opening) {
     });
     let is_forced = opening.wish == Wish::Gpu;
     if is_forced {
+        let started_ms = now_ms();
         open_gpu(&desk, opening).await;
+        card.times.gpu_ms = Some(now_ms() - started_ms);
         listen_at(&desk);
         post(&Response::Ready(card));
     } else {
@@ -130,23 +136,37 @@ impl Engine {
         let name = scope().name();
         let (folder, wish) = name.split_once('?').unwrap_or((&name, ""));
         let folder = if folder.is_empty() { BUNDLE_FOLDER } else { folder }.to_owned();
+        let started_ms = now_ms();
         let bundle = fetch_bundle(&folder, &|progress| post(&Response::Loading(progress))).await?;
+        let face_files = fetch_faces().await?;
+        let fetch_ms = now_ms() - started_ms;
         let detector = Detector::load_fastest(&bundle, &now_ms)?;
-        let faces = match fetch_faces().await? {
+        let faces = match face_files {
             Some(files) => Some(FaceDetector::load_fastest(&files, &now_ms)?),
             None => None,
         };
         let golden = bundle.golden();
         let vectors = golden.as_ref().ok().and_then(Option::as_ref);
-        let opening = Opening { networks: Networks::of(&bundle, vectors), wish: Wish::of(wish) };
+        let load_ms = now_ms() - started_ms - fetch_ms;
+        let times = LoadTimes { fetch_ms, load_ms, gpu_ms: None };
+        let opening = Opening { networks: Networks::of(&bundle, vectors), wish: Wish::of(wish), times };
         let accelerator = Accelerator::none("it has not been asked yet");
-        let (pixels, watch) = (Pixels::default(), None);
-        Ok((Engine { folder, detector, faces, golden, accelerator, pixels, watch }, opening))
+        let engine = Engine {
+            folder,
+            detector,
+            faces,
+            golden,
+            accelerator,
+            timed_file: None,
+            pixels: Pixels::default(),
+            watch: None,
+        };
+        Ok((engine, opening))
     }
 
     async fn answer(&mut self, request: Request) -> Response {
         let id = match &request {
-            Request::Check => return Response::Checked(self.check()),
+            Request::Check | Request::Time(_) => 0,
             Request::Judge { id, .. }
             | Request::Explain { id, .. }
             | Request::Watch { id, .. }
@@ -155,6 +175,7 @@ impl Engine {
         };
         let answer = match request {
             Request::Check => return Response::Checked(self.check()),
+            Request::Time(request) => return Response::Time(self.time(request).await),
             Request::Judge { picture, .. } => self.judge_file(id, &picture).await,
             Request::Explain { picture, crop, .. } => {
                 let map = self.explain(&picture, crop).await;
@@ -188,7 +209,7 @@ impl Engine {
     }
 
     /// As [`Detector::judge_faces`] or [`Detector::judge`], each network where it is fastest, and fetched when it is needed.
-    async fn judge(&mut self, picture: &Blob) -> Result<Report, Failure> {
+    pub(crate) async fn judge(&mut self, picture: &Blob) -> Result<Report, Failure> {
         let bytes = read(picture).await?;
         let started_ms = now_ms();
         let frame = Frame::from_encoded(&bytes)?;
@@ -307,7 +328,7 @@ impl Engine {
     }
 
     /// Whether the network of `stage` is there, now that it is needed.
-    async fn has(&mut self, stage: usize) -> bool {
+    pub(crate) async fn has(&mut self, stage: usize) -> bool {
         if self.detector.has(stage) {
             return true;
         }
@@ -349,7 +370,7 @@ async fn piece(file: &Blob, start: f64, end: f64) -> Result<Vec<u8>, Failure> {
     bytes_of(&file.slice_with_f64_and_f64(start, end).map_err(|error| unreadable(&error))?).await
 }
 
-async fn bytes_of(blob: &Blob) -> Result<Vec<u8>, Failure> {
+pub(crate) async fn bytes_of(blob: &Blob) -> Result<Vec<u8>, Failure> {
     let buffer = JsFuture::from(blob.array_buffer()).await.map_err(|error| unreadable(&error))?;
     Ok(Uint8Array::new(&buffer).to_vec())
 }
@@ -358,12 +379,17 @@ fn unreadable(error: &JsValue) -> Failure {
     Failure::new("io", format!("the file cannot be read ({}); choose it again", describe(error)))
 }
 
-fn card(manifest: &Manifest) -> ModelCard {
+fn card(manifest: &Manifest, times: LoadTimes) -> ModelCard {
+    let networks = manifest.stages.iter().filter(|stage| stage.role != Role::Meta);
+    let filter = manifest.stages.get(FILTER).and_then(|stage| manifest.file(&stage.file));
     ModelCard {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         licence: manifest.licence.clone(),
         has_golden: manifest.golden.is_some(),
+        networks: networks.map(|stage| stage.name.clone()).collect(),
+        sha256: filter.map(|file| file.sha256.clone()).unwrap_or_default(),
+        times,
         quality: quality(&manifest.training),
     }
 }

@@ -24,10 +24,12 @@ pub enum Script {
     RelaxedEngine,
     /// The second opinion: [`crate::wonnx_worker`].
     Wonnx,
+    /// onnxruntime-web, for the benchmark: `web/peer_loader.js`.
+    Peer,
 }
 
 impl Script {
-    const ALL: [Script; 3] = [Script::Engine, Script::RelaxedEngine, Script::Wonnx];
+    const ALL: [Script; 4] = [Script::Engine, Script::RelaxedEngine, Script::Wonnx, Script::Peer];
 
     /// The fastest engine that this browser takes.
     pub fn engine() -> Script {
@@ -42,6 +44,7 @@ impl Script {
             Script::Engine => "worker_loader.js",
             Script::RelaxedEngine => "worker_relaxed_loader.js",
             Script::Wonnx => "wonnx_loader.js",
+            Script::Peer => "peer_loader.js",
         }
     }
 }

@@ -62,6 +62,21 @@ for (const colorScheme of ['light', 'dark']) {
       await page.evaluate((label) => (document.getElementById('film-result').dataset.label = label), label);
       assert.deepEqual(await complaints(page), [], `a video in the colours of ${label}`);
     }
+    const bench = async (...states) => page.waitForSelector(states.map((state) => `#bench[data-state="${state}"]`).join(', '));
+    await page.click('#to-benchmark');
+    await bench('idle');
+    assert.deepEqual(await complaints(page), [], 'benchmark');
+    await page.evaluate(() => (location.hash = '#benchmark?seconds=0.2&places=cpu-simd128,gpu&start'));
+    await bench('running');
+    assert.deepEqual(await complaints(page), [], 'benchmark, running');
+    await bench('done');
+    await page.click('#bench-result summary');
+    assert.deepEqual(await complaints(page), [], 'benchmark, result');
+    await page.uncheck('[value=cpu-simd128]');
+    await page.uncheck('[value=gpu]');
+    await page.click('#bench-start');
+    await bench('error');
+    assert.deepEqual(await complaints(page), [], 'benchmark, error');
   });
 }
 

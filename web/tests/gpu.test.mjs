@@ -1,6 +1,7 @@
 // The GPU gives the CPU's bits, or the CPU does the work and the page says why; whatever goes wrong on the way.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after } from 'node:test';
 import { SAMPLES, WEBGPU_FLAGS, aware, fixture, judge, noProgram, open, reached, sample, test, visit } from './site.mjs';
 
@@ -168,4 +169,24 @@ test('what was measured is kept for the next visit, and shown', async (t) => {
   assert.match(measured, /on the CPU: .*faster here.* Measured: cpu [\d.]+ ms, gpu i8-dot [\d.]+ ms/);
   await page.reload();
   assert.match(await gpuState(page), /Measured before: cpu [\d.]+ ms/);
+});
+
+test('w7 the benchmark measures the GPU where it is asked to, by results that must be the processor\'s', async (t) => {
+  const { page } = await visit(t, withWebgpu, { query: '#benchmark?seconds=0.1&runs=1&places=cpu-relaxed,gpu,wonnx&compare&start' });
+  // In software, on a machine that has more to do.
+  await page.waitForSelector('#bench[data-state="done"], #bench[data-state="error"]', { timeout: 110_000 });
+  const download = page.waitForEvent('download');
+  await page.click('#bench-save');
+  const report = JSON.parse(await readFile(await (await download).path(), 'utf8'));
+  assert.match(report.environment.adapter, /swiftshader/i);
+  assert.equal(report.environment.is_software_adapter, true);
+  const cell = (place, subject) => report.cells.find((cell) => cell.place === place && cell.subject === subject);
+  // Integers to the bit, floats by the order of sums.
+  assert.equal(cell('gpu', 'stage1').difference, 0);
+  assert.ok(cell('gpu', 'file').difference < 1e-4 && cell('wonnx', 'file').difference < 1e-4);
+  for (const [place, subject] of [['gpu', 'stage1'], ['gpu', 'file'], ['wonnx', 'file']]) {
+    assert.ok(cell(place, subject).summary.runs > 0, `${place} ${subject}`);
+  }
+  const gpu = report.places.find(({ place }) => place === 'gpu');
+  assert.ok(gpu.golden_passed && gpu.cold.gpu_ms > 0, JSON.stringify(gpu));
 });

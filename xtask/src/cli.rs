@@ -6,7 +6,7 @@ use crate::project::Project;
 use crate::regression::{Write, compare};
 use crate::say::say;
 use crate::server::Server;
-use crate::{artifacts, demo, install, pipeline, steps, wasm};
+use crate::{artifacts, demo, install, peer, pipeline, steps, wasm};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ enum Command {
     Pipeline(PipelineArgs),
     /// Measure speed.
     Bench(BenchArgs),
-    /// Add the engine for browsers with relaxed SIMD to a built page; Trunk calls it.
+    /// Add the engine for browsers with relaxed SIMD, and what the benchmark compares with, to a built page; Trunk calls it.
     #[command(hide = true)]
     RelaxedWorker {
         /// Folder of the page.
@@ -179,7 +179,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Setup => install::install_all(&project)?,
         Command::RelaxedWorker { folder } => {
-            wasm::build_relaxed_worker(&project, &std::path::absolute(folder)?)?
+            let folder = std::path::absolute(folder)?;
+            peer::copy(&project, &folder)?;
+            wasm::build_relaxed_worker(&project, &folder)?
         }
         Command::Build => {
             artifacts::build_program(&project)?;

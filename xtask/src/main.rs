@@ -17,6 +17,7 @@ mod tools;
 mod install;
 mod system;
 mod wasm;
+mod peer;
 mod arm;
 mod artifacts;
 mod server;
