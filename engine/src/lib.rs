@@ -12,7 +12,7 @@
 //! 8. [`detector`]: the cascade, driven on this processor; [`occlusion`]: what moved its first stage;
 //! 9. [`people`]: several faces of a picture -> the report of the one that decides;
 //! 10. [`verdict`]: logit -> P(fake) -> real, fake or uncertain;
-//! 11. [`report`]: the one result that page, command line and JSON share; [`statistics`] of many;
+//! 11. [`report`]: the one result that page, command line and JSON share; [`opened`] again from files; [`statistics`] of many;
 //! 12. [`video`]: frames over time -> one verdict a person;
 //! 13. [`golden`] over [`pattern`]: whether this device gives the numbers that the bundle was made with;
 //! 14. [`benchmark`]: how fast a device is.
@@ -45,6 +45,7 @@ pub mod occlusion;
 pub mod people;
 pub mod verdict;
 pub mod report;
+pub mod opened;
 pub mod statistics;
 pub mod video;
 pub mod pattern;

@@ -10,8 +10,8 @@
 //!    when a second opinion is asked for;
 //! 5. [`worker_handle`]: a worker seen from the page: typed messages, and its death as an event, which tells when
 //!    [`memory`] was refused;
-//! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from;
-//! 7. [`state`] and [`device_check`]: what the page is doing, without the document;
+//! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from; [`saved_report`]: reports come back;
+//! 7. [`state`], [`history`] and [`device_check`]: what the page is doing, and did, without the document;
 //! 8. [`page`]: events -> state;
 //! 9. [`view`]: state -> document, with parts of its own for stages and videos;
 //! 10. [`benchmark`]: how fast this device is, by workers of its own that answer what [`timing`] asks.
@@ -34,10 +34,13 @@ pub mod worker_handle;
 pub mod samples;
 pub mod camera;
 pub mod player;
+pub mod history;
+pub mod saved_report;
 pub mod device_check;
 pub mod state;
 pub mod page;
 pub mod view;
+mod view_history;
 mod view_stages;
 mod view_video;
 pub mod benchmark;

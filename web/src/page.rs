@@ -4,18 +4,27 @@ use crate::benchmark;
 use crate::camera;
 use crate::device_check::DeviceCheck;
 use crate::download::describe;
+use crate::history::{Entry, Outcome};
 use crate::message::{Failure, Request, Response, SecondRequest, SecondResponse};
 use crate::player::{Player, PlayerEvent};
 use crate::samples::{Sample, fetch_samples};
+use crate::saved_report::{self, SavedReport, is_saved};
 use crate::state::{Heat, Model, Picture, Second, State, Task, Watching};
 use crate::view::{View, set_dragging};
 use crate::worker_handle::{Script, ScriptPolicy, WorkerHandle};
 use engine::video::report::{End, FaceSample};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Blob, ClipboardEvent, DragEvent, Event, EventTarget, FileList, MediaStream, MouseEvent};
+use web_sys::{
+    Blob, ClipboardEvent, DragEvent, Element, Event, EventTarget, File, FileList, HtmlInputElement,
+    KeyboardEvent, MediaStream, MouseEvent,
+};
+
+/// Most files at a time.
+const MAX_FILES: usize = 200;
 
 /// Builds the page, and starts to load the model.
 ///
@@ -34,6 +43,8 @@ pub fn start() -> Result<(), JsValue> {
             wonnx: None,
             picture: None,
             player: None,
+            queue: VecDeque::new(),
+            is_open: false,
             last_id: 0,
         })
     });
@@ -60,6 +71,10 @@ struct Page {
     picture: Option<Blob>,
     /// The video or camera that runs, or that can be looked at again.
     player: Option<Player>,
+    /// Files that wait for their turn.
+    queue: VecDeque<File>,
+    /// Whether the history waits for what becomes of the task.
+    is_open: bool,
     /// Of the latest request; answers to earlier ones come too late.
     last_id: u32,
 }
@@ -74,7 +89,9 @@ impl Link {
         let Some(page) = self.0.upgrade() else { return };
         let shown = page.try_borrow_mut().map_err(|error| error.to_string().into()).and_then(|mut page| {
             change(&mut page);
-            page.view.render(&page.state)
+            page.settle();
+            let Page { view, state, .. } = &mut *page;
+            view.render(state)
         });
         // Only here, where nothing is borrowed: what is thrown passes by all destructors.
         if let Err(error) = shown {
@@ -103,9 +120,15 @@ impl Page {
         }
     }
 
-    /// Judges `picture`, now or when the model is there.
+    /// Judges `picture` and nothing after it, now or when the model is there.
     fn judge(&mut self, picture: Blob, about: Picture) {
+        self.empty_queue();
+        self.begin(picture, about);
+    }
+
+    fn begin(&mut self, picture: Blob, about: Picture) {
         self.clear();
+        self.is_open = true;
         self.picture = Some(picture);
         self.state.picture = Some(about);
         self.state.task = Task::Judging;
@@ -123,22 +146,115 @@ impl Page {
         self.state.heat = Heat::Off;
     }
 
-    /// Judges the one file of `files`, which were chosen, dropped or pasted.
+    /// Judges `files`, which were chosen, dropped or pasted, one after the other; a saved report is opened.
     fn take(&mut self, files: Option<FileList>) {
-        let count = files.as_ref().map_or(0, FileList::length);
-        match files.and_then(|files| files.get(0)).filter(|_| count == 1) {
-            Some(file) => {
-                let about = Picture { name: file.name(), sample: None };
-                self.judge(file.into(), about);
-            }
-            None if count == 0 => self.fail(Failure::new(
+        let files = files.map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect());
+        let files: VecDeque<File> = files.unwrap_or_default();
+        match files.len() {
+            0 => self.fail(Failure::new(
                 "no_file",
                 "that was no file; save the picture, then choose the file: links are not followed, so that \
                  nothing leaves this device",
             )),
-            None => self
-                .fail(Failure::new("too_many", format!("those were {count} files; one picture at a time"))),
+            1 if is_saved(&files[0]) => self.open_report(files[0].clone()),
+            count if count > MAX_FILES => {
+                let advice = "for more, the program `aware scan` judges whole folders";
+                let message =
+                    format!("those were {count} files; at most {MAX_FILES} are judged at a time; {advice}");
+                self.fail(Failure::new("too_many", message));
+            }
+            _ => {
+                self.queue = files;
+                self.judge_next();
+            }
         }
+    }
+
+    /// Judges the next file that waits, if there is one.
+    fn judge_next(&mut self) {
+        let Some(file) = self.queue.pop_front() else { return };
+        self.state.waiting = self.queue.len();
+        let about = Picture { name: file.name(), sample: None, is_report: false };
+        self.begin(file.into(), about);
+    }
+
+    /// Judges no more files than the one that is under way.
+    fn empty_queue(&mut self) {
+        self.queue.clear();
+        self.state.waiting = 0;
+    }
+
+    /// Takes a verdict, or why there is none, into the visit's history, and goes on with what waits.
+    fn settle(&mut self) {
+        let outcome = match &self.state.task {
+            _ if !self.is_open => return,
+            Task::Judged(report) => Outcome::Picture(report.clone()),
+            Task::Watched(report) => Outcome::Video(report.verdict.label),
+            Task::Failed(failure) => Outcome::Failed(failure.clone()),
+            _ => return,
+        };
+        self.is_open = false;
+        let name = self.state.picture.as_ref().map(|picture| picture.name.clone()).unwrap_or_default();
+        self.state.history.push(Entry { name, file: self.picture.clone(), outcome });
+        self.judge_next();
+    }
+
+    /// Shows a picture of the history again.
+    fn show_entry(&mut self, at: usize) {
+        let Some(Entry { name, file: Some(file), outcome: Outcome::Picture(report) }) =
+            self.state.history.entries().get(at).cloned()
+        else {
+            return;
+        };
+        self.empty_queue();
+        self.clear();
+        self.state.picture = Some(Picture { name, sample: None, is_report: false });
+        self.state.task = match self.view.set_result_files(Some(&file), &report) {
+            Ok(()) => Task::Judged(report),
+            Err(error) => Task::Failed(Failure::new("page", describe(&error))),
+        };
+        self.picture = Some(file);
+    }
+
+    /// Shows the report in `file`.
+    fn open_report(&mut self, file: File) {
+        self.empty_queue();
+        self.clear();
+        self.state.task = Task::Idle;
+        let (link, id) = (self.link.clone(), self.last_id);
+        spawn_local(async move {
+            let read = saved_report::read(&file).await;
+            link.update(|page| {
+                // Else something was chosen meanwhile.
+                if page.last_id == id {
+                    page.show_report(file.name(), read);
+                }
+            });
+        });
+    }
+
+    fn show_report(&mut self, name: String, read: Result<SavedReport, Failure>) {
+        self.state.picture = Some(Picture { name, sample: None, is_report: true });
+        let shown = read.and_then(|read| {
+            let page_failure = |error: JsValue| Failure::new("page", describe(&error));
+            match read {
+                SavedReport::Picture(report) => {
+                    self.view.set_result_files(None, &report).map_err(page_failure)?;
+                    Ok(Task::Judged(report))
+                }
+                SavedReport::Video(report) => {
+                    self.view.set_video_report(&report).map_err(page_failure)?;
+                    Ok(Task::Watched(report))
+                }
+            }
+        });
+        self.state.task = shown.unwrap_or_else(Task::Failed);
+    }
+
+    /// Ends what runs, and keeps what is there.
+    fn cancel(&mut self) {
+        self.empty_queue();
+        self.stop();
     }
 
     /// Lets the engine run the golden vectors.
@@ -176,7 +292,7 @@ impl Page {
             Response::Failed { id: None, failure } => self.break_model(failure),
             Response::Judged { id, report } if id == self.last_id => {
                 let (Task::Judging, Some(picture)) = (&self.state.task, &self.picture) else { return };
-                self.state.task = match self.view.set_result_files(picture, &report) {
+                self.state.task = match self.view.set_result_files(Some(picture), &report) {
                     Ok(()) => Task::Judged(report),
                     Err(error) => Task::Failed(Failure::new("page", describe(&error))),
                 };
@@ -231,6 +347,8 @@ impl Page {
 
     /// Shows why there is no picture to judge.
     fn fail(&mut self, failure: Failure) {
+        self.empty_queue();
+        self.is_open = false;
         self.clear();
         self.state.task = Task::Failed(failure);
     }
@@ -269,6 +387,7 @@ impl Page {
             self.open_engine();
         }
         if self.picture.is_some() {
+            self.is_open = true;
             self.state.task = Task::Judging;
             self.send_picture();
         } else if self.state.failure().is_some_and(|failure| failure.code.starts_with("camera")) {
@@ -291,6 +410,8 @@ impl Page {
 
     /// Asks the visitor for the camera.
     fn ask_for_camera(&mut self) {
+        self.empty_queue();
+        self.is_open = false;
         self.clear();
         self.state.task = Task::AskingForCamera;
         let (link, id) = (self.link.clone(), self.last_id);
@@ -315,7 +436,8 @@ impl Page {
         if player.is_err() {
             camera::close(&stream);
         }
-        self.state.picture = Some(Picture { name: "Camera".into(), sample: None });
+        self.is_open = true;
+        self.state.picture = Some(Picture { name: "Camera".into(), sample: None, is_report: false });
         self.show_player(player, Watching { is_live: true, ..Watching::default() });
     }
 
@@ -535,6 +657,38 @@ fn listen(page: &Page) -> Result<(), JsValue> {
     // Boxes follow the video while it is looked at again.
     let on_time = link.clone();
     on(view.element("film-video")?.as_ref(), "timeupdate", move |_: Event| on_time.update(|_| {}))?;
+    let on_cancel = link.clone();
+    on(view.element("queue-stop")?.as_ref(), "click", move |_: Event| on_cancel.update(Page::empty_queue))?;
+    let on_escape = link.clone();
+    on(document, "keydown", move |event: KeyboardEvent| {
+        if event.key() == "Escape" {
+            on_escape.update(Page::cancel);
+        }
+    })?;
+    let on_entry = link.clone();
+    on(view.element("history-list")?.as_ref(), "click", move |event: Event| {
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let button = target.and_then(|target| target.closest("[data-entry]").ok().flatten());
+        let at = button.and_then(|button| button.get_attribute("data-entry")?.parse().ok());
+        if let Some(at) = at {
+            on_entry.update(|page| page.show_entry(at));
+        }
+    })?;
+    let on_forget = link.clone();
+    on(view.element("history-clear")?.as_ref(), "click", move |_: Event| {
+        on_forget.update(|page| page.state.history.clear());
+    })?;
+    on(view.element("print")?.as_ref(), "click", move |_: Event| {
+        // A browser that does not print has said so itself.
+        let _ = web_sys::window().map(|window| window.print());
+    })?;
+    let (choice, printed) = (view.typed::<HtmlInputElement>("print-picture")?, document.clone());
+    on(view.element("print-picture")?.as_ref(), "change", move |_: Event| {
+        if let Some(body) = printed.body() {
+            // Refused are only empty words and words with spaces.
+            let _ = body.class_list().toggle_with_force("no-picture-in-print", !choice.checked());
+        }
+    })?;
     let on_second = link.clone();
     on(view.element("second")?.as_ref(), "click", move |_: Event| on_second.update(Page::ask_second_opinion))
 }
@@ -568,7 +722,10 @@ async fn judge_sample(link: Link, sample: Sample, number: u32) {
         // Something else was chosen meanwhile.
         _ if page.last_id != id => {}
         Ok(picture) => {
-            page.judge(picture, Picture { name: format!("Sample {number}"), sample: Some(sample) });
+            page.judge(
+                picture,
+                Picture { name: format!("Sample {number}"), sample: Some(sample), is_report: false },
+            );
         }
         Err(_) => {
             let message =

@@ -1,6 +1,7 @@
 //! What the page is doing, without the document.
 
 use crate::device_check::DeviceCheck;
+use crate::history::History;
 use crate::message::{Failure, GpuState, ModelCard, Progress, SecondOpinion};
 use crate::player::Counts;
 use crate::samples::Sample;
@@ -26,6 +27,10 @@ pub struct State {
     pub gpu: Option<GpuState>,
     /// Whether this device computes right.
     pub check: DeviceCheck,
+    /// What was judged in this visit.
+    pub history: History,
+    /// Files that wait for their turn.
+    pub waiting: usize,
 }
 
 /// How far the model is.
@@ -119,6 +124,8 @@ pub struct Picture {
     pub name: String,
     /// Its entry in the list, if it is a sample.
     pub sample: Option<Sample>,
+    /// There are no pixels: the report on it was opened from a file, and nothing was judged.
+    pub is_report: bool,
 }
 
 /// The state in a word.
@@ -200,6 +207,7 @@ impl State {
             (Phase::Judging, Task::AskingForCamera) => {
                 "Waiting for your leave to use the camera: the browser asks you for it.".into()
             }
+            (Phase::Judging, _) if self.waiting > 0 => format!("Judging; {} more files wait.", self.waiting),
             (Phase::Judging, _) => "Judging the picture.".into(),
             (Phase::Watching, Task::Watching(watching)) => match watching.is_live {
                 true => {

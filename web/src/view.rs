@@ -27,6 +27,8 @@ pub struct View {
     result_files: Option<[ObjectUrl; 2]>,
     /// What the link of a video's report points at.
     pub(crate) video_file: Option<ObjectUrl>,
+    /// What the link of the visit's reports points at.
+    pub(crate) history_file: Option<ObjectUrl>,
 }
 
 impl View {
@@ -37,7 +39,7 @@ impl View {
     pub fn attach() -> Result<Self, JsValue> {
         let document =
             web_sys::window().and_then(|window| window.document()).ok_or("there is no document")?;
-        Ok(View { document, result_files: None, video_file: None })
+        Ok(View { document, result_files: None, video_file: None, history_file: None })
     }
 
     /// The document itself.
@@ -61,11 +63,13 @@ impl View {
         self.typed("picture")
     }
 
-    /// Points preview and report's link at the files of a new result.
+    /// Points preview and report's link at the files of a new result; a report that was opened has no picture.
     ///
     /// # Errors
     /// If the browser makes no files in memory.
-    pub fn set_result_files(&mut self, picture: &Blob, report: &Report) -> Result<(), JsValue> {
+    pub fn set_result_files(&mut self, picture: Option<&Blob>, report: &Report) -> Result<(), JsValue> {
+        let nothing = Blob::new()?;
+        let picture = picture.unwrap_or(&nothing);
         // A raster type, whatever the file calls itself: the browser then looks at the bytes and never reads SVG.
         let picture = picture.slice_with_f64_and_f64_and_content_type(0.0, picture.size(), "image/jpeg")?;
         let [picture, json] =
@@ -101,7 +105,9 @@ impl View {
     ///
     /// # Errors
     /// If the document is not the one of `index.html`.
-    pub fn render(&self, state: &State) -> Result<(), JsValue> {
+    pub fn render(&mut self, state: &State) -> Result<(), JsValue> {
+        self.render_history(&state.history)?;
+        self.show("queue-stop", state.waiting > 0)?;
         let phase = state.phase();
         let came = self.element("app")?.get_attribute("data-state").as_deref() != Some(phase.name());
         self.element("app")?.set_attribute("data-state", phase.name())?;
@@ -223,6 +229,10 @@ impl View {
         for (name, value) in [("x", crop.x), ("y", crop.y), ("width", crop.side), ("height", crop.side)] {
             self.element("crop-square")?.set_attribute(name, &value.to_string())?;
         }
+        self.show("opened", picture.is_report)?;
+        for id in ["preview-figure", "private", "explain", "second", "print-choice"] {
+            self.show(id, !picture.is_report)?;
+        }
         self.show("truth", picture.sample.is_some())?;
         let Some(sample) = &picture.sample else { return Ok(()) };
         self.set_text("truth-label", sample.truth.text())?;
@@ -335,9 +345,13 @@ impl ObjectUrl {
 
     pub(crate) fn of_json(value: &impl serde::Serialize) -> Result<Self, JsValue> {
         let json = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
-        let json_type = BlobPropertyBag::new();
-        json_type.set_type("application/json");
-        Self::new(&Blob::new_with_str_sequence_and_options(&Array::of1(&json.into()), &json_type)?)
+        Self::of_text(&json, "application/json")
+    }
+
+    pub(crate) fn of_text(text: &str, mime: &str) -> Result<Self, JsValue> {
+        let properties = BlobPropertyBag::new();
+        properties.set_type(mime);
+        Self::new(&Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &properties)?)
     }
 
     pub(crate) fn address(&self) -> &str {

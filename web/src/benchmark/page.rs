@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Blob, Event, File, FileList, HtmlInputElement, Window};
+use web_sys::{Blob, Event, File, FileList, HtmlInputElement, KeyboardEvent, Window};
 
 /// What the benchmark is doing.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -286,6 +286,12 @@ fn listen(page: &Page, window: &Window) -> Result<(), JsValue> {
                 opened.update(|page| page.take_report(read));
             }
         });
+    })?;
+    let escaped = link.clone();
+    on(window, "keydown", move |event: KeyboardEvent| {
+        if event.key() == "Escape" {
+            escaped.update(Page::stop);
+        }
     })?;
     let (document, link) = (window.document().ok_or("there is no document")?, link.clone());
     on(&document.clone(), "visibilitychange", move |_: Event| {
