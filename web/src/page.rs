@@ -4,9 +4,11 @@ use crate::camera;
 use crate::device_check::DeviceCheck;
 use crate::download::describe;
 use crate::message::{Failure, Request, Response, SecondRequest, SecondResponse};
+use crate::offline::Keeper;
 use crate::player::{Player, PlayerEvent};
 use crate::samples::{Sample, fetch_samples};
-use crate::state::{Heat, Model, Picture, Second, State, Task, Watching};
+use crate::state::{Heat, Model, Phase, Picture, Second, State, Task, Watching};
+use crate::timer::Timer;
 use crate::view::{View, set_dragging};
 use crate::worker_handle::{Script, ScriptPolicy, WorkerHandle};
 use engine::video::report::{End, FaceSample};
@@ -15,6 +17,9 @@ use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Blob, ClipboardEvent, DragEvent, Event, EventTarget, FileList, MediaStream, MouseEvent};
+
+/// A worker that says nothing for so long will not: its script or its wasm is stuck.
+const SILENCE_MS: i32 = 60_000;
 
 /// Builds the page, and starts to load the model.
 ///
@@ -30,6 +35,8 @@ pub fn start() -> Result<(), JsValue> {
             policy,
             state: State::default(),
             engine: None,
+            silence: None,
+            keeper: None,
             wonnx: None,
             picture: None,
             player: None,
@@ -52,6 +59,10 @@ struct Page {
     policy: ScriptPolicy,
     state: State,
     engine: Option<WorkerHandle>,
+    /// Rings if the engine never speaks.
+    silence: Option<Timer>,
+    /// Keeps the page for use offline.
+    keeper: Option<Keeper>,
     wonnx: Option<WorkerHandle>,
     /// The bytes of the state's picture.
     picture: Option<Blob>,
@@ -71,6 +82,7 @@ impl Link {
         let Some(page) = self.0.upgrade() else { return };
         let shown = page.try_borrow_mut().map_err(|error| error.to_string().into()).and_then(|mut page| {
             change(&mut page);
+            page.keep()?;
             page.view.render(&page.state)
         });
         // Only here, where nothing is borrowed: what is thrown passes by all destructors.
@@ -94,6 +106,8 @@ impl Page {
         match opened {
             Ok(worker) => {
                 self.engine = Some(worker);
+                let on_silence = self.link.clone();
+                self.silence = Some(Timer::new(SILENCE_MS, move || on_silence.update(Page::on_silence)));
                 self.state.model = Model::default();
             }
             Err(failure) => self.break_model(failure),
@@ -160,6 +174,7 @@ impl Page {
     }
 
     fn on_response(&mut self, response: Response) {
+        self.silence = None;
         match response {
             Response::Loading(progress) => self.state.model = Model::Loading(progress),
             Response::Ready(card) => {
@@ -185,7 +200,9 @@ impl Page {
                     player.play(plan.max_fps);
                 }
             }
-            Response::Looked { id, faces, size, samples, next_due_s, is_full, latency_ms } if id == self.last_id => {
+            Response::Looked { id, faces, size, samples, next_due_s, is_full, latency_ms }
+                if id == self.last_id =>
+            {
                 self.on_look(faces, size, samples);
                 let Some(player) = &self.player else { return };
                 if is_full {
@@ -255,6 +272,36 @@ impl Page {
             self.state.task = Task::Failed(failure);
         }
         self.open_engine();
+    }
+
+    fn on_silence(&mut self) {
+        if self.engine.is_some() {
+            let message = "the part of the page that computes did not arrive within a minute; check the connection and try again";
+            self.break_model(Failure::new("model_load", message));
+        }
+    }
+
+    /// Ends the download of the model by the visitor's wish.
+    fn stop_loading(&mut self) {
+        if matches!(self.state.model, Model::Loading(_)) {
+            self.break_model(Failure::new(
+                "stopped",
+                "you stopped the download of the model; try again when you like",
+            ));
+        }
+    }
+
+    /// Keeps the page for use offline, once nobody waits for a verdict.
+    fn keep(&mut self) -> Result<(), JsValue> {
+        let is_busy = matches!(self.state.phase(), Phase::Loading | Phase::Judging | Phase::Watching);
+        if is_busy || self.keeper.is_some() {
+            return Ok(());
+        }
+        let (url, link) = (self.policy.url(Script::ServiceWorker)?, self.link.clone());
+        self.keeper = Some(Keeper::open(url, self.view.version()?, move |offline| {
+            link.update(|page| page.state.offline = offline);
+        }));
+        Ok(())
     }
 
     /// Once more what failed: the model, the picture, or both.
@@ -527,6 +574,16 @@ fn listen(page: &Page) -> Result<(), JsValue> {
     // Boxes follow the video while it is looked at again.
     let on_time = link.clone();
     on(view.element("film-video")?.as_ref(), "timeupdate", move |_: Event| on_time.update(|_| {}))?;
+    let on_stop_loading = link.clone();
+    on(view.element("stop-loading")?.as_ref(), "click", move |_: Event| {
+        on_stop_loading.update(Page::stop_loading);
+    })?;
+    for (name, act) in [("update-now", Keeper::switch as fn(&Keeper)), ("offline-forget", Keeper::forget)] {
+        let clicked = link.clone();
+        on(view.element(name)?.as_ref(), "click", move |_: Event| {
+            clicked.update(|page| page.keeper.iter().for_each(act));
+        })?;
+    }
     let on_second = link.clone();
     on(view.element("second")?.as_ref(), "click", move |_: Event| on_second.update(Page::ask_second_opinion))
 }
@@ -571,7 +628,7 @@ async fn judge_sample(link: Link, sample: Sample, number: u32) {
 }
 
 /// Calls `listener` on each event `name` of `target`, for as long as the page lives.
-fn on<E: JsCast + wasm_bindgen::convert::FromWasmAbi + 'static>(
+pub(crate) fn on<E: JsCast + wasm_bindgen::convert::FromWasmAbi + 'static>(
     target: &EventTarget,
     name: &str,
     listener: impl Fn(E) + 'static,

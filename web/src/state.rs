@@ -2,6 +2,7 @@
 
 use crate::device_check::DeviceCheck;
 use crate::message::{Failure, GpuState, ModelCard, Progress, SecondOpinion};
+use crate::offline::Offline;
 use crate::player::Counts;
 use crate::samples::Sample;
 use engine::video::report::{FaceSample, Media};
@@ -26,6 +27,8 @@ pub struct State {
     pub gpu: Option<GpuState>,
     /// Whether this device computes right.
     pub check: DeviceCheck,
+    /// Whether the page is kept for use offline.
+    pub offline: Offline,
 }
 
 /// How far the model is.

@@ -24,10 +24,12 @@ pub enum Script {
     RelaxedEngine,
     /// The second opinion: [`crate::wonnx_worker`].
     Wonnx,
+    /// What keeps the page: [`crate::offline`].
+    ServiceWorker,
 }
 
 impl Script {
-    const ALL: [Script; 3] = [Script::Engine, Script::RelaxedEngine, Script::Wonnx];
+    const ALL: [Script; 4] = [Script::Engine, Script::RelaxedEngine, Script::Wonnx, Script::ServiceWorker];
 
     /// The fastest engine that this browser takes.
     pub fn engine() -> Script {
@@ -42,6 +44,7 @@ impl Script {
             Script::Engine => "worker_loader.js",
             Script::RelaxedEngine => "worker_relaxed_loader.js",
             Script::Wonnx => "wonnx_loader.js",
+            Script::ServiceWorker => "service_worker.js",
         }
     }
 }
@@ -97,7 +100,11 @@ impl ScriptPolicy {
         Ok(ScriptPolicy(Some(factory.create_policy("aware", &rules)?)))
     }
 
-    fn url(&self, script: Script) -> Result<JsValue, JsValue> {
+    /// The address of `script`, with the policy's word where the browser asks for it.
+    ///
+    /// # Errors
+    /// If the browser refuses it.
+    pub fn url(&self, script: Script) -> Result<JsValue, JsValue> {
         match &self.0 {
             Some(policy) => policy.create_script_url(script.path()),
             None => Ok(script.path().into()),
