@@ -10,11 +10,23 @@ const refuse = (id) => {
   document.getElementById('app').dataset.state = id;
 };
 
+// A part that did not come for so long may still come; then the page starts all the same.
+const SLOW_MS = 60_000;
+
+// A kept version that does not start must not stay: where the site answers, the next visit takes everything from there.
+const letGo = async () => {
+  if (!navigator.serviceWorker?.controller) return;
+  const registration = await navigator.serviceWorker.getRegistration();
+  const site = await fetch('./service_worker.js', { cache: 'no-store' });
+  if (site.ok) await registration?.unregister();
+};
+
 if (typeof WebAssembly !== 'object' || !WebAssembly.validate(simd)) {
   refuse('browser-too-old');
 } else {
   // Marks tell how far a page came that does not start.
   const mark = (name) => performance.mark(`aware-${name}`);
+  const slow = setTimeout(refuse, SLOW_MS, 'start-failed');
   try {
     mark('import');
     // Beside the script, and held to the digest of the build; no preload, see `without_wasm_preload` in xtask/src/wasm.rs.
@@ -24,8 +36,12 @@ if (typeof WebAssembly !== 'object' || !WebAssembly.validate(simd)) {
     mark('init');
     await init({ module_or_path: wasm });
     mark('started');
+    document.getElementById('start-failed').hidden = true;
   } catch (error) {
     console.error(error);
     refuse('start-failed');
+    letGo().catch(console.error);
+  } finally {
+    clearTimeout(slow);
   }
 }

@@ -1,6 +1,7 @@
 //! Files of the page's own origin -> verified [`Bundle`]; runs in a worker.
 
 use crate::message::{Failure, Progress};
+use crate::timer::{Timer, sleep};
 use engine::bundle::{FileEntry, MANIFEST_NAME, MAX_MANIFEST_BYTES};
 use engine::faces::{FACE_MANIFEST_NAME, FaceFiles, FaceManifest};
 use engine::{Bundle, Manifest};
@@ -8,7 +9,7 @@ use js_sys::{Reflect, Uint8Array};
 use std::collections::BTreeMap;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStreamDefaultReader, RequestCache, RequestInit, WorkerGlobalScope};
+use web_sys::{AbortController, ReadableStreamDefaultReader, RequestCache, RequestInit, WorkerGlobalScope};
 
 /// The bundle that the page judges with: a network in integers.
 pub const BUNDLE_FOLDER: &str = "models/first-int8";
@@ -16,6 +17,12 @@ pub const BUNDLE_FOLDER: &str = "models/first-int8";
 pub const FACE_FOLDER: &str = "models/face";
 /// The same network in floats, which wonnx runs: fetched when somebody asks for a second opinion.
 pub const FLOAT_FOLDER: &str = "models/first";
+
+/// A download without a byte for so long has stalled.
+const STALL_MS: i32 = 20_000;
+const STALLED: &str = "no byte came for 20 seconds";
+/// Waits before a download is tried again.
+const BACK_OFF_MS: [i32; 2] = [1_000, 4_000];
 
 /// The verified bundle in `folder`, a path relative to the worker's script: the files that the first picture needs.
 ///
@@ -88,6 +95,14 @@ fn did_not_load(path: &str, why: &str) -> Failure {
     Failure::new("model_load", format!("{path} did not load ({why}); check the connection and try again"))
 }
 
+/// Why a body did not come.
+enum Miss {
+    /// Asking again may help.
+    Passing(String),
+    /// The server means it.
+    Lasting(String),
+}
+
 /// As [`fetch`]; nothing where the server has no such file.
 async fn fetch_if_there(
     path: &str,
@@ -95,22 +110,45 @@ async fn fetch_if_there(
     expected: u64,
     on_bytes: &dyn Fn(u64),
 ) -> Result<Option<Vec<u8>>, Failure> {
-    let broken = |error: JsValue| did_not_load(path, &describe(&error));
+    let mut waits_ms = BACK_OFF_MS.iter();
+    loop {
+        let why = match fetch_once(path, cache, expected, on_bytes).await {
+            Ok(body) => return Ok(body),
+            Err(Miss::Lasting(why)) => return Err(did_not_load(path, &why)),
+            Err(Miss::Passing(why)) => why,
+        };
+        let Some(&wait_ms) = waits_ms.next() else { return Err(did_not_load(path, &why)) };
+        sleep(wait_ms).await;
+    }
+}
+
+async fn fetch_once(
+    path: &str,
+    cache: RequestCache,
+    expected: u64,
+    on_bytes: &dyn Fn(u64),
+) -> Result<Option<Vec<u8>>, Miss> {
+    let broken = |error: JsValue| Miss::Passing(describe(&error));
+    let controller = AbortController::new().map_err(broken)?;
     let options = RequestInit::new();
     options.set_cache(cache);
+    options.set_signal(Some(&controller.signal()));
+    let mut patience = Timer::new(STALL_MS, move || controller.abort_with_reason(&STALLED.into()));
     let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
     let response = JsFuture::from(scope.fetch_with_str_and_init(path, &options)).await.map_err(broken)?;
     let response: web_sys::Response = response.unchecked_into();
     match response.status() {
         200 => {}
         404 => return Ok(None),
-        status => return Err(did_not_load(path, &format!("the server answered {status}"))),
+        status @ (408 | 429 | 500..) => return Err(Miss::Passing(format!("the server answered {status}"))),
+        status => return Err(Miss::Lasting(format!("the server answered {status}"))),
     }
     let Some(body) = response.body() else { return Ok(Some(Vec::new())) };
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut content = Vec::new();
     while content.len() as u64 <= expected {
         let chunk = JsFuture::from(reader.read()).await.map_err(broken)?;
+        patience.restart();
         if Reflect::get(&chunk, &"done".into()).map_err(broken)?.is_truthy() {
             break;
         }

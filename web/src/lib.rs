@@ -3,7 +3,7 @@
 //! The page owns the document, a worker owns the model, and [`message`] is all that they share:
 //!
 //! 1. [`message`]: what page and workers tell each other;
-//! 2. [`download`]: files of the page's own origin -> verified bundle, in a worker;
+//! 2. [`download`]: files of the page's own origin -> verified bundle, in a worker, for as long as a [`timer`] lets it;
 //! 3. [`worker`]: the engine, in the worker that gives the verdict; [`accelerator`]: the GPU beside it, by [`choices`] that
 //!    were measured; [`watch`]: frames of a video, by their [`pixels`];
 //! 4. [`wonnx_session`], [`wonnx_worker`]: the same network on WebGPU, in a worker and a wasm of its own, loaded
@@ -12,11 +12,12 @@
 //!    [`memory`] was refused;
 //! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from; [`saved_report`]: reports come back;
 //! 7. [`state`], [`history`] and [`device_check`]: what the page is doing, and did, without the document;
-//! 8. [`page`]: events -> state;
+//! 8. [`offline`]: the page kept on this device; [`page`]: events -> state;
 //! 9. [`view`]: state -> document, with parts of its own for stages and videos;
 //! 10. [`benchmark`]: how fast this device is, by workers of its own that answer what [`timing`] asks.
 
 pub mod message;
+pub mod timer;
 pub mod download;
 pub mod choices;
 pub mod accelerator;
@@ -37,10 +38,12 @@ pub mod player;
 pub mod history;
 pub mod saved_report;
 pub mod device_check;
+pub mod offline;
 pub mod state;
 pub mod page;
 pub mod view;
 mod view_history;
+mod view_offline;
 mod view_stages;
 mod view_video;
 pub mod benchmark;

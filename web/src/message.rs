@@ -307,6 +307,44 @@ impl From<Error> for Failure {
     }
 }
 
+/// Page -> service worker.
+#[derive(Debug, Serialize)]
+pub enum KeeperRequest {
+    /// A page of this version is open; the service worker hands out its files if it is of the same one.
+    Start {
+        /// That of the document.
+        version: String,
+    },
+    /// Take the old version's place; answered by [`KeeperResponse::OtherTabs`] if that is in use elsewhere.
+    Switch,
+    /// Throw everything away; answered by [`KeeperResponse::Forgotten`].
+    Forget,
+}
+
+/// Service worker -> page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum KeeperResponse {
+    /// It does not keep the page.
+    Failed {
+        /// Why.
+        reason: KeepFailure,
+    },
+    /// The old version stays for them.
+    OtherTabs,
+    /// Nothing is kept any more.
+    Forgotten,
+}
+
+/// Why the page is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepFailure {
+    /// No room.
+    Full,
+    /// A file did not come, or was another one.
+    Download,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

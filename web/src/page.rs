@@ -6,10 +6,12 @@ use crate::device_check::DeviceCheck;
 use crate::download::describe;
 use crate::history::{Entry, Outcome};
 use crate::message::{Failure, Request, Response, SecondRequest, SecondResponse};
+use crate::offline::Keeper;
 use crate::player::{Player, PlayerEvent};
 use crate::samples::{Sample, fetch_samples};
 use crate::saved_report::{self, SavedReport, is_saved};
-use crate::state::{Heat, Model, Picture, Second, State, Task, Watching};
+use crate::state::{Heat, Model, Phase, Picture, Second, State, Task, Watching};
+use crate::timer::Timer;
 use crate::view::{View, set_dragging};
 use crate::worker_handle::{Script, ScriptPolicy, WorkerHandle};
 use engine::video::report::{End, FaceSample};
@@ -26,6 +28,9 @@ use web_sys::{
 /// Most files at a time.
 const MAX_FILES: usize = 200;
 
+/// A worker that says nothing for so long will not: its script or its wasm is stuck.
+const SILENCE_MS: i32 = 60_000;
+
 /// Builds the page, and starts to load the model.
 ///
 /// # Errors
@@ -40,6 +45,8 @@ pub fn start() -> Result<(), JsValue> {
             policy: policy.clone(),
             state: State::default(),
             engine: None,
+            silence: None,
+            keeper: None,
             wonnx: None,
             picture: None,
             player: None,
@@ -66,6 +73,10 @@ struct Page {
     policy: Rc<ScriptPolicy>,
     state: State,
     engine: Option<WorkerHandle>,
+    /// Rings if the engine never speaks.
+    silence: Option<Timer>,
+    /// Keeps the page for use offline.
+    keeper: Option<Keeper>,
     wonnx: Option<WorkerHandle>,
     /// The bytes of the state's picture.
     picture: Option<Blob>,
@@ -90,6 +101,7 @@ impl Link {
         let shown = page.try_borrow_mut().map_err(|error| error.to_string().into()).and_then(|mut page| {
             change(&mut page);
             page.settle();
+            page.keep()?;
             let Page { view, state, .. } = &mut *page;
             view.render(state)
         });
@@ -114,6 +126,8 @@ impl Page {
         match opened {
             Ok(worker) => {
                 self.engine = Some(worker);
+                let on_silence = self.link.clone();
+                self.silence = Some(Timer::new(SILENCE_MS, move || on_silence.update(Page::on_silence)));
                 self.state.model = Model::default();
             }
             Err(failure) => self.break_model(failure),
@@ -279,6 +293,7 @@ impl Page {
     }
 
     fn on_response(&mut self, response: Response) {
+        self.silence = None;
         match response {
             Response::Loading(progress) => self.state.model = Model::Loading(progress),
             Response::Ready(card) => {
@@ -379,6 +394,36 @@ impl Page {
             self.state.task = Task::Failed(failure);
         }
         self.open_engine();
+    }
+
+    fn on_silence(&mut self) {
+        if self.engine.is_some() {
+            let message = "the part of the page that computes did not arrive within a minute; check the connection and try again";
+            self.break_model(Failure::new("model_load", message));
+        }
+    }
+
+    /// Ends the download of the model by the visitor's wish.
+    fn stop_loading(&mut self) {
+        if matches!(self.state.model, Model::Loading(_)) {
+            self.break_model(Failure::new(
+                "stopped",
+                "you stopped the download of the model; try again when you like",
+            ));
+        }
+    }
+
+    /// Keeps the page for use offline, once nobody waits for a verdict.
+    fn keep(&mut self) -> Result<(), JsValue> {
+        let is_busy = matches!(self.state.phase(), Phase::Loading | Phase::Judging | Phase::Watching);
+        if is_busy || self.keeper.is_some() {
+            return Ok(());
+        }
+        let (url, link) = (self.policy.url(Script::ServiceWorker)?, self.link.clone());
+        self.keeper = Some(Keeper::open(url, self.view.version()?, move |offline| {
+            link.update(|page| page.state.offline = offline);
+        }));
+        Ok(())
     }
 
     /// Once more what failed: the model, the picture, or both.
@@ -689,6 +734,16 @@ fn listen(page: &Page) -> Result<(), JsValue> {
             let _ = body.class_list().toggle_with_force("no-picture-in-print", !choice.checked());
         }
     })?;
+    let on_stop_loading = link.clone();
+    on(view.element("stop-loading")?.as_ref(), "click", move |_: Event| {
+        on_stop_loading.update(Page::stop_loading);
+    })?;
+    for (name, act) in [("update-now", Keeper::switch as fn(&Keeper)), ("offline-forget", Keeper::forget)] {
+        let clicked = link.clone();
+        on(view.element(name)?.as_ref(), "click", move |_: Event| {
+            clicked.update(|page| page.keeper.iter().for_each(act));
+        })?;
+    }
     let on_second = link.clone();
     on(view.element("second")?.as_ref(), "click", move |_: Event| on_second.update(Page::ask_second_opinion))
 }

@@ -3,6 +3,7 @@
 use crate::device_check::DeviceCheck;
 use crate::history::History;
 use crate::message::{Failure, GpuState, ModelCard, Progress, SecondOpinion};
+use crate::offline::Offline;
 use crate::player::Counts;
 use crate::samples::Sample;
 use engine::video::report::{FaceSample, Media};
@@ -31,6 +32,8 @@ pub struct State {
     pub history: History,
     /// Files that wait for their turn.
     pub waiting: usize,
+    /// Whether the page is kept for use offline.
+    pub offline: Offline,
 }
 
 /// How far the model is.

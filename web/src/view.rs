@@ -131,6 +131,7 @@ impl View {
             self.render_second(state)?;
         }
         self.render_film(state)?;
+        self.render_offline(state.offline)?;
         let shown = match phase {
             Phase::Result | Phase::Error => Some(phase.name()),
             Phase::Watching | Phase::Watched => Some("film"),
@@ -145,6 +146,7 @@ impl View {
     fn render_progress(&self, state: &State) -> Result<(), JsValue> {
         let phase = state.phase();
         self.show("working", matches!(phase, Phase::Loading | Phase::Judging))?;
+        self.show("stop-loading", phase == Phase::Loading)?;
         let progress: HtmlProgressElement = self.typed("progress")?;
         match state.model {
             Model::Loading(loading) if loading.total > 0 => {

@@ -26,10 +26,13 @@ pub enum Script {
     Wonnx,
     /// onnxruntime-web, for the benchmark: `web/peer_loader.js`.
     Peer,
+    /// What keeps the page: [`crate::offline`].
+    ServiceWorker,
 }
 
 impl Script {
-    const ALL: [Script; 4] = [Script::Engine, Script::RelaxedEngine, Script::Wonnx, Script::Peer];
+    const ALL: [Script; 5] =
+        [Script::Engine, Script::RelaxedEngine, Script::Wonnx, Script::Peer, Script::ServiceWorker];
 
     /// The fastest engine that this browser takes.
     pub fn engine() -> Script {
@@ -45,6 +48,7 @@ impl Script {
             Script::RelaxedEngine => "worker_relaxed_loader.js",
             Script::Wonnx => "wonnx_loader.js",
             Script::Peer => "peer_loader.js",
+            Script::ServiceWorker => "service_worker.js",
         }
     }
 }
@@ -100,7 +104,11 @@ impl ScriptPolicy {
         Ok(ScriptPolicy(Some(factory.create_policy("aware", &rules)?)))
     }
 
-    fn url(&self, script: Script) -> Result<JsValue, JsValue> {
+    /// The address of `script`, with the policy's word where the browser asks for it.
+    ///
+    /// # Errors
+    /// If the browser refuses it.
+    pub fn url(&self, script: Script) -> Result<JsValue, JsValue> {
         match &self.0 {
             Some(policy) => policy.create_script_url(script.path()),
             None => Ok(script.path().into()),

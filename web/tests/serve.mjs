@@ -15,6 +15,7 @@ const TYPES = {
   '.js': 'text/javascript; charset=utf-8',
   '.mjs': 'text/javascript; charset=utf-8',
   '.json': 'application/json',
+  '.webmanifest': 'application/manifest+json',
   '.wasm': 'application/wasm',
   '.svg': 'image/svg+xml',
   '.png': 'image/png',
@@ -25,7 +26,7 @@ const TYPES = {
 const HEADERS = {
   'Content-Security-Policy':
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; " +
-    "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+    "connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
     "require-trusted-types-for 'script'; trusted-types aware",
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
@@ -34,12 +35,16 @@ const HEADERS = {
   'Cache-Control': 'no-cache',
 };
 
-/** Serves `folder`; resolves to `{ url, close }`. */
-export async function serve(folder = DIST, port = 0) {
+/**
+ * Serves `folder`; resolves to `{ url, close }`. `before` sees the path of each request, and answers it itself if it gives
+ * true.
+ */
+export async function serve(folder = DIST, port = 0, before = () => false) {
   const server = createServer(async (request, response) => {
     try {
-      if (request.method !== 'GET') throw new Error(`method ${request.method}`);
+      if (!['GET', 'HEAD'].includes(request.method)) throw new Error(`method ${request.method}`);
       const name = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
+      if (await before(name, response)) return;
       const file = path.join(folder, path.normalize(name.endsWith('/') ? `${name}index.html` : name));
       const body = await readFile(file);
       const type = TYPES[path.extname(file)] ?? 'application/octet-stream';
@@ -51,7 +56,12 @@ export async function serve(folder = DIST, port = 0) {
     }
   });
   await new Promise((listening) => server.listen(port, '127.0.0.1', listening));
-  return { url: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
+  const close = () => {
+    server.close();
+    // Browsers keep theirs.
+    server.closeAllConnections();
+  };
+  return { url: `http://127.0.0.1:${server.address().port}/`, close };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

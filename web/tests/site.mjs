@@ -62,10 +62,11 @@ export async function open(after, flags = []) {
 /**
  * A visitor in a browser profile of their own. `before` may change the page before it loads, for example with routes;
  * `query` stands behind the address.
- * `visit.requests` and `visit.violations` fill up as the visit goes on.
+ * `visit.requests` and `visit.violations` fill up as the visit goes on. Without service workers, whose requests no route
+ * sees; offline.test.mjs has them.
  */
 export async function visit(t, { url, browser }, { before, query = '', ...options } = {}) {
-  const context = await browser.newContext(options);
+  const context = await browser.newContext({ serviceWorkers: 'block', ...options });
   t.after(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);

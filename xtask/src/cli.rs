@@ -6,7 +6,7 @@ use crate::project::Project;
 use crate::regression::{Write, compare};
 use crate::say::say;
 use crate::server::Server;
-use crate::{artifacts, demo, install, peer, pipeline, steps, wasm};
+use crate::{artifacts, demo, install, offline, peer, pipeline, steps, wasm};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -35,11 +35,19 @@ enum Command {
     Pipeline(PipelineArgs),
     /// Measure speed.
     Bench(BenchArgs),
-    /// Add the engine for browsers with relaxed SIMD, and what the benchmark compares with, to a built page; Trunk calls it.
+    /// Add to a built page what Trunk does not: the engine for browsers with relaxed SIMD, what the benchmark compares with, and
+    /// the service worker.
     #[command(hide = true)]
-    RelaxedWorker {
+    FinishPage {
         /// Folder of the page.
         #[arg(env = "TRUNK_STAGING_DIR", default_value = "dist")]
+        folder: PathBuf,
+    },
+    /// Write version and service worker of a finished page that was changed.
+    #[command(hide = true)]
+    Offline {
+        /// Folder of the page.
+        #[arg(default_value = "dist")]
         folder: PathBuf,
     },
 }
@@ -178,10 +186,14 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     let project = Project::find()?;
     match command {
         Command::Setup => install::install_all(&project)?,
-        Command::RelaxedWorker { folder } => {
+        Command::FinishPage { folder } => {
             let folder = std::path::absolute(folder)?;
             peer::copy(&project, &folder)?;
-            wasm::build_relaxed_worker(&project, &folder)?
+            wasm::build_relaxed_worker(&project, &folder)?;
+            offline::write_service_worker(&project, &folder)?;
+        }
+        Command::Offline { folder } => {
+            say!("{}", offline::write_service_worker(&project, &std::path::absolute(folder)?)?);
         }
         Command::Build => {
             artifacts::build_program(&project)?;

@@ -2,6 +2,7 @@
 //!
 //! * [`tools`]: the table of outside tools; [`install`] brings what is missing;
 //! * [`wasm`]: the engine for each instruction set of browsers;
+//! * [`offline`]: the page's list of its files, and its service worker;
 //! * [`artifacts`]: sources -> program and page;
 //! * [`server`]: the page on this machine; [`browser`]: Chromium on it;
 //! * [`fuzz`]: hostile files for the engine;
@@ -19,6 +20,7 @@ mod system;
 mod wasm;
 mod peer;
 mod arm;
+mod offline;
 mod artifacts;
 mod server;
 mod browser;

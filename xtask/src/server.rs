@@ -10,7 +10,7 @@ use tiny_http::{Header, Method, Request, Response, StatusCode};
 
 /// What the page and its workers may do.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+    img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
     require-trusted-types-for 'script'; trusted-types aware; frame-ancestors 'none'";
 
 /// Sent with every answer. The policy is the one in the page's `meta` tag, and what a tag cannot say:

@@ -3,6 +3,8 @@
 use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use anyhow::{Context, Result};
+use base64::Engine;
+use sha2::{Digest, Sha384};
 use std::path::{Path, PathBuf};
 
 /// Cargo's profile of the page.
@@ -81,8 +83,7 @@ fn build_program(
 /// If a build fails, or the folder cannot be written.
 pub fn build_relaxed_worker(project: &Project, folder: &Path) -> Result<()> {
     build_engine(project, &RELAXED, "worker", "worker_relaxed", folder)?;
-    // The page's own file is left alone: Trunk has written its digest into the document.
-    for name in ["worker", "worker_relaxed", "wonnx"] {
+    for name in ["app", "worker", "worker_relaxed", "wonnx"] {
         let file = folder.join(name).with_file_name(format!("{name}_bg.wasm"));
         let content = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let lean = without_names(&content).with_context(|| format!("{} is cut off", file.display()))?;
@@ -94,16 +95,24 @@ pub fn build_relaxed_worker(project: &Project, folder: &Path) -> Result<()> {
     let document = folder.join("index.html");
     let html =
         std::fs::read_to_string(&document).with_context(|| format!("cannot read {}", document.display()))?;
-    let html = without_wasm_preload(&html).context("the document has no preload of app_bg.wasm")?;
+    let app = folder.join("app_bg.wasm");
+    let app = std::fs::read(&app).with_context(|| format!("cannot read {}", app.display()))?;
+    let html = without_wasm_preload(&html, &integrity(&app))
+        .context("the document has no preload of app_bg.wasm")?;
     std::fs::write(&document, html).with_context(|| format!("cannot write {}", document.display()))
 }
 
-/// `html` with Trunk's preload of the page's wasm turned into a link that fetches nothing and keeps the digest, which
+/// `html` with Trunk's preload of the page's wasm turned into a link that fetches nothing and has the digest `integrity`, which
 /// web/start.js reads: browsers hold a fetch to its digest, but no preload of one. Nothing if there is no such preload.
-fn without_wasm_preload(html: &str) -> Option<String> {
-    let (preload, link) =
-        (r#"<link rel="preload" href="./app_bg.wasm""#, r#"<link rel="x-wasm" href="./app_bg.wasm""#);
-    html.contains(preload).then(|| html.replace(preload, link))
+fn without_wasm_preload(html: &str, integrity: &str) -> Option<String> {
+    let (before, behind) = html.split_once(r#"<link rel="preload" href="./app_bg.wasm""#)?;
+    let (_, behind) = behind.split_once('>')?;
+    Some(format!(r#"{before}<link rel="x-wasm" href="./app_bg.wasm" integrity="{integrity}">{behind}"#))
+}
+
+/// The digest of `content` as browsers take it: <https://www.w3.org/TR/sri/>.
+fn integrity(content: &[u8]) -> String {
+    format!("sha384-{}", base64::engine::general_purpose::STANDARD.encode(Sha384::digest(content)))
 }
 
 /// Bytes before the first section of a WebAssembly file: magic number and version.
@@ -146,14 +155,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_preload_becomes_a_link_that_keeps_its_digest() {
-        let html = r#"<a/><link rel="preload" href="./app_bg.wasm" integrity="sha384-x" as="fetch">"#;
-        let want = r#"<a/><link rel="x-wasm" href="./app_bg.wasm" integrity="sha384-x" as="fetch">"#;
-        assert_eq!(without_wasm_preload(html).as_deref(), Some(want));
-        assert_eq!(without_wasm_preload(want), None);
-    }
-
-    #[test]
     fn names_and_nothing_else_are_taken_out() {
         let header = b"\0asm\x01\0\0\0";
         let kept: &[&[u8]] = &[b"\x01\x02ab", b"\0\x06\x04targx", b"\x0a\x01c"];
@@ -164,5 +165,18 @@ mod tests {
         assert_eq!(without_names(&header[..4]), None);
         let long = [&header[..], b"\x01\x80\x01", &[7; 128]].concat();
         assert_eq!(without_names(&long).as_ref(), Some(&long));
+    }
+
+    /// As `printf abc | openssl dgst -sha384 -binary | base64` gives it.
+    #[test]
+    fn the_link_of_the_pages_wasm_has_the_digest_of_what_lies_there() {
+        let html = r#"<a><link rel="preload" href="./app_bg.wasm" integrity="sha384-old" as="fetch"><b>"#;
+        let changed = without_wasm_preload(html, &integrity(b"abc")).unwrap();
+        let digest = "sha384-ywB1P0WjXou1oD1pmsZQBycsMqsO3tFjGotgWkP/W+2AhgcroefMI1i67KE0yCWn";
+        assert_eq!(
+            changed,
+            format!(r#"<a><link rel="x-wasm" href="./app_bg.wasm" integrity="{digest}"><b>"#)
+        );
+        assert_eq!(without_wasm_preload("<a>", digest), None);
     }
 }
