@@ -185,7 +185,9 @@ impl Page {
                     player.play(plan.max_fps);
                 }
             }
-            Response::Looked { id, faces, size, samples, next_due_s, is_full, latency_ms } if id == self.last_id => {
+            Response::Looked { id, faces, size, samples, next_due_s, is_full, latency_ms }
+                if id == self.last_id =>
+            {
                 self.on_look(faces, size, samples);
                 let Some(player) = &self.player else { return };
                 if is_full {
