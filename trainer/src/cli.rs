@@ -21,7 +21,7 @@ use candle_core::Device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use classify::{ClassifyArgs, run_classify};
 use engine::frame::MAX_FILE_BYTES;
-use engine::{Frame, Preset};
+use engine::{Detector, Frame, Preset};
 use explain::{ExplainArgs, run_explain};
 use export::{ExportArgs, ProfileArgs, run_export, run_profile};
 use faces::{FacesArgs, run_faces};
@@ -40,13 +40,16 @@ use paths::{PathsArgs, run_paths};
 use prepare::{PrepareArgs, run_prepare};
 use scan::{MergeArgs, ScanArgs, run_merge, run_scan};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use trainer::batch::{Batch, Turn};
 use trainer::blend::{Ellipse, blend};
+use trainer::bundle::read_bundle;
 use trainer::checkpoint::{self, Progress};
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
-use trainer::detect::{Outcome, detect_face, load_detector};
+use trainer::detect::Outcome;
 use trainer::device::{DeviceKind, explain};
 use trainer::faces::{FaceConfig, FaceFinder};
 use trainer::ffmpeg::MISSING;
@@ -57,9 +60,8 @@ use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
 use trainer::unfold::take_onnx;
-use trainer::video_detect::container_of;
 use validate::{ValidateArgs, run_validate};
-use video::{VideoArgs, find_in_video};
+use video::{VideoArgs, VideoJudge};
 
 #[derive(Parser)]
 #[command(name = "aware", version, about = "Deepfake detection that never leaves the device")]
@@ -232,7 +234,7 @@ struct BlendArgs {
 
 #[derive(Args)]
 struct DetectArgs {
-    /// JPEG, PNG or WebP pictures; MP4, Matroska, WebM, AVI or MPEG-TS videos.
+    /// JPEG, PNG, WebP or GIF pictures; MP4, Matroska, WebM, AVI or MPEG-TS videos.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder of the bundle.
@@ -387,20 +389,19 @@ fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
     // Or a line could be cut in the middle.
     let interrupt = Interrupt::install()?;
     args.video.check(args.files.len())?;
-    let mut detector = load_detector(&args.bundle)?;
-    detector.set_preset(args.thresholds.into());
+    let bundle = read_bundle(&args.bundle)?;
+    let mut detector = Detector::load(&bundle)?;
+    let preset = Preset::from(args.thresholds);
+    detector.set_preset(preset);
     let finder = FaceConfig::named(args.faces.as_deref()).as_ref().map(FaceFinder::load).transpose()?;
+    let finder = finder.as_ref();
+    let mut videos = VideoJudge { args: &args.video, detector, finder, interrupt: &interrupt };
     let mut output = std::io::stdout().lock();
     let mut code = 0;
-    for file in &args.files {
-        if let Some(stop) = interrupt.stop() {
-            return Ok(stop.exit_code());
-        }
-        let finding = match container_of(file) {
-            Some(container) => {
-                find_in_video(&args.video, &mut detector, finder.as_ref(), (file, container), &interrupt)?
-            }
-            None => detect_face(&mut detector, finder.as_ref(), file),
+    let mut take = |file: &Path, turn: Turn| -> Result<ControlFlow<()>> {
+        let finding = match turn {
+            Turn::Picture(finding) => *finding,
+            Turn::Video(container) => videos.finding(file, container)?,
         };
         if let Outcome::Error(failure) = &finding.outcome {
             code = code.max(if failure.code == MISSING { NO_FFMPEG } else { NOT_JUDGED });
@@ -408,10 +409,15 @@ fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
         let line = if args.json { serde_json::to_string(&finding)? } else { finding.text() };
         match writeln!(output, "{line}").and_then(|()| output.flush()) {
             // Whoever reads has enough, as `head` does.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                code = 0;
+                return Ok(ControlFlow::Break(()));
+            }
             written => written.context("cannot write to standard output")?,
         }
-    }
+        Ok(if interrupt.stop().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    Batch { bundle: &bundle, preset, finder, interrupt: &interrupt }.each(&args.files, &mut take)?;
     Ok(interrupt.stop().map_or(ExitCode::from(code), Stop::exit_code))
 }
 

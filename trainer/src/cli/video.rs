@@ -94,36 +94,44 @@ impl VideoArgs {
     }
 }
 
-/// Judges the video at `path`, and writes what was asked for.
-pub(super) fn find_in_video(
-    args: &VideoArgs,
-    detector: &mut Detector,
-    finder: Option<&FaceFinder>,
-    (path, container): (&Path, Container),
-    interrupt: &Interrupt,
-) -> Result<Finding> {
-    let thresholds = detector.manifest().thresholds;
-    let annotated = args.annotated.as_deref();
-    let annotator = annotated.map(|folder| Annotator::create(folder, thresholds)).transpose()?;
-    let mut observer =
-        Observer { name: shown(path), progress: progress_bar("second {pos}/{len}"), annotator };
-    let mut whole_frame = WholeFrame;
-    let mut finder = finder;
-    let faces: &mut dyn FaceSource = match &mut finder {
-        Some(finder) => finder,
-        None => &mut whole_frame,
-    };
-    let mut crew = Crew { detector, faces, observer: &mut observer, interrupt };
-    let judged = detect_video(&mut crew, (path, container), &args.config());
-    observer.progress.finish_and_clear();
-    let outcome = match judged {
-        Ok(report) => {
-            write_timeline(args.timeline.as_deref(), path, &report)?;
-            Outcome::Video(Box::new(report))
-        }
-        Err(failure) => Outcome::Error(failure),
-    };
-    Ok(Finding { file: path.to_string_lossy().into_owned(), file_bytes: path_bytes(path), outcome })
+/// Judges videos, and writes what was asked for.
+pub(super) struct VideoJudge<'a> {
+    /// What was asked for.
+    pub args: &'a VideoArgs,
+    /// What judges.
+    pub detector: Detector,
+    /// What finds faces; without it whole frames are judged.
+    pub finder: Option<&'a FaceFinder>,
+    /// Who may ask to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+impl VideoJudge<'_> {
+    /// What becomes of the video at `path`.
+    pub(super) fn finding(&mut self, path: &Path, container: Container) -> Result<Finding> {
+        let thresholds = self.detector.manifest().thresholds;
+        let annotated = self.args.annotated.as_deref();
+        let annotator = annotated.map(|folder| Annotator::create(folder, thresholds)).transpose()?;
+        let mut observer =
+            Observer { name: shown(path), progress: progress_bar("second {pos}/{len}"), annotator };
+        let mut whole_frame = WholeFrame;
+        let faces: &mut dyn FaceSource = match &mut self.finder {
+            Some(finder) => finder,
+            None => &mut whole_frame,
+        };
+        let (detector, interrupt) = (&mut self.detector, self.interrupt);
+        let mut crew = Crew { detector, faces, observer: &mut observer, interrupt };
+        let judged = detect_video(&mut crew, (path, container), &self.args.config());
+        observer.progress.finish_and_clear();
+        let outcome = match judged {
+            Ok(report) => {
+                write_timeline(self.args.timeline.as_deref(), path, &report)?;
+                Outcome::Video(Box::new(report))
+            }
+            Err(failure) => Outcome::Error(failure),
+        };
+        Ok(Finding { file: path.to_string_lossy().into_owned(), file_bytes: path_bytes(path), outcome })
+    }
 }
 
 fn write_timeline(path: Option<&Path>, video: &Path, report: &VideoReport) -> Result<()> {
