@@ -1,5 +1,6 @@
 //! Command line: one subcommand a step of the story.
 
+mod bench;
 mod bundle;
 mod classify;
 mod explain;
@@ -11,11 +12,13 @@ mod locate;
 mod optimize;
 mod paths;
 mod prepare;
+mod ready;
 mod scan;
 mod validate;
 mod video;
 
 use anyhow::{Context, Result};
+use bench::{BenchArgs, run_bench};
 use bundle::{BundleArgs, run_bundle};
 use candle_core::Device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -38,6 +41,7 @@ use locate::{
 use optimize::{OptimizeArgs, QuantizeArgs, run_optimize, run_quantize};
 use paths::{PathsArgs, run_paths};
 use prepare::{PrepareArgs, run_prepare};
+use ready::{ReadyArgs, run_ready};
 use scan::{MergeArgs, ScanArgs, run_merge, run_scan};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -166,6 +170,12 @@ enum Command {
     /// Put the shards of a scan together.
     #[command(after_help = scan::MERGE_HELP)]
     Merge(MergeArgs),
+    /// Measure what a bundle is worth: accuracy, speed, robustness, in one report.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(BenchArgs),
+    /// Say whether a bundle is ready to ship, line by line.
+    #[command(after_help = ready::EXAMPLES)]
+    Ready(ReadyArgs),
 }
 
 #[derive(Args)]
@@ -316,6 +326,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Explain(args) => return run_explain(&args),
         Command::Scan(args) => return run_scan(&args),
         Command::Merge(args) => return run_merge(&args),
+        Command::Bench(args) => return run_bench(&args),
+        Command::Ready(args) => return run_ready(&args),
     }
     Ok(ExitCode::SUCCESS)
 }
