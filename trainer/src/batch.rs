@@ -18,6 +18,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Findings that a thread may be ahead of whoever takes them.
 const AHEAD: usize = 16;
+/// Files that a thread has at least: loading a bundle for it takes as long as judging some.
+const FILES_A_THREAD: usize = 8;
 
 /// What a file turned out to be.
 pub enum Turn {
@@ -41,7 +43,7 @@ pub struct Batch<'a> {
 
 impl Batch<'_> {
     /// Hands `take` each of `files` in their order until it breaks, or somebody asks to stop. As many threads as rayon has
-    /// work; their pictures have at most [`MAX_PIXELS`] pixels together, one alone as many.
+    /// work, each on eight files at least; their pictures have at most [`MAX_PIXELS`] pixels together, one alone as many.
     ///
     /// # Errors
     /// If the bundle does not load, and those of `take`.
@@ -50,7 +52,7 @@ impl Batch<'_> {
         files: &[PathBuf],
         take: &mut dyn FnMut(&Path, Turn) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let threads = rayon::current_num_threads().min(files.len()).max(1);
+        let threads = rayon::current_num_threads().min(files.len().div_ceil(FILES_A_THREAD)).max(1);
         let room = Room::default();
         std::thread::scope(|scope| {
             let lane = |first: usize| {

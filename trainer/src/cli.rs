@@ -24,7 +24,7 @@ use candle_core::Device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use classify::{ClassifyArgs, run_classify};
 use engine::frame::MAX_FILE_BYTES;
-use engine::{Detector, Frame, Preset};
+use engine::{Frame, Preset};
 use explain::{ExplainArgs, run_explain};
 use export::{ExportArgs, ProfileArgs, run_export, run_profile};
 use faces::{FacesArgs, run_faces};
@@ -402,12 +402,10 @@ fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     args.video.check(args.files.len())?;
     let bundle = read_bundle(&args.bundle)?;
-    let mut detector = Detector::load(&bundle)?;
     let preset = Preset::from(args.thresholds);
-    detector.set_preset(preset);
     let finder = FaceConfig::named(args.faces.as_deref()).as_ref().map(FaceFinder::load).transpose()?;
     let finder = finder.as_ref();
-    let mut videos = VideoJudge { args: &args.video, detector, finder, interrupt: &interrupt };
+    let mut videos = VideoJudge { args: &args.video, bundle: &bundle, preset, finder, interrupt: &interrupt };
     let mut output = std::io::stdout().lock();
     let mut code = 0;
     let mut take = |file: &Path, turn: Turn| -> Result<ControlFlow<()>> {

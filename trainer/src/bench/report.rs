@@ -514,7 +514,11 @@ impl SubjectReport {
         };
         let of = |times: Option<&Times>, value: fn(&Times) -> f64| times.map(value);
         let timed = |what: &str, times: Option<&Times>, others: &[(&str, Option<f64>)]| {
-            let times = [("median_ms", of(times, |t| t.median_ms)), ("p90_ms", of(times, |t| t.p90_ms))];
+            let times = [
+                ("min_ms", of(times, |t| t.min_ms)),
+                ("median_ms", of(times, |t| t.median_ms)),
+                ("p90_ms", of(times, |t| t.p90_ms)),
+            ];
             column(what, &[&times, others].concat())
         };
         let stage = |stage: &StageFigures| {

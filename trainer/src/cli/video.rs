@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use engine::video::report::Media;
 use engine::video::verdict::FakeShare;
 use engine::video::{Container, JudgedFace, SamplingConfig, SamplingPlan, VideoReport};
-use engine::{Detector, Frame, quality};
+use engine::{Bundle, Detector, Frame, Preset, quality};
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -99,7 +99,9 @@ pub(super) struct VideoJudge<'a> {
     /// What was asked for.
     pub args: &'a VideoArgs,
     /// What judges.
-    pub detector: Detector,
+    pub bundle: &'a Bundle,
+    /// Where answers count as sure.
+    pub preset: Preset,
     /// What finds faces; without it whole frames are judged.
     pub finder: Option<&'a FaceFinder>,
     /// Who may ask to stop.
@@ -109,7 +111,9 @@ pub(super) struct VideoJudge<'a> {
 impl VideoJudge<'_> {
     /// What becomes of the video at `path`.
     pub(super) fn finding(&mut self, path: &Path, container: Container) -> Result<Finding> {
-        let thresholds = self.detector.manifest().thresholds;
+        let mut detector = Detector::load(self.bundle)?;
+        detector.set_preset(self.preset);
+        let thresholds = detector.manifest().thresholds;
         let annotated = self.args.annotated.as_deref();
         let annotator = annotated.map(|folder| Annotator::create(folder, thresholds)).transpose()?;
         let mut observer =
@@ -119,8 +123,8 @@ impl VideoJudge<'_> {
             Some(finder) => finder,
             None => &mut whole_frame,
         };
-        let (detector, interrupt) = (&mut self.detector, self.interrupt);
-        let mut crew = Crew { detector, faces, observer: &mut observer, interrupt };
+        let interrupt = self.interrupt;
+        let mut crew = Crew { detector: &mut detector, faces, observer: &mut observer, interrupt };
         let judged = detect_video(&mut crew, (path, container), &self.args.config());
         observer.progress.finish_and_clear();
         let outcome = match judged {
