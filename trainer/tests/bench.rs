@@ -157,6 +157,9 @@ fn h_a_bundle_is_measured_beside_its_floats_and_told_whether_it_is_ready() {
     assert_eq!(worth(&second), worth(&report));
     assert_eq!(second["parts"], json!(["accuracy", "robustness"]));
 
+    let (_, partial) = ready(&models("first-int8"), &[&again.join("bench.json")]);
+    assert_eq!(line(&partial, "benchmark done")["passed"], Value::Null, "speed was not asked for: {partial}");
+
     // What is of another bundle or another version proves nothing.
     let (other, _) = ready(&models("first"), &[&output.join("bench.json")]);
     assert!(
@@ -287,4 +290,6 @@ fn c01_what_was_measured_before_a_stop_is_kept() {
     assert_eq!((&report["stopped"], &report["parts"]), (&json!(true), &json!(["accuracy"])));
     assert!(report["summary"]["accuracy"]["avg_auc"].is_f64(), "{report}");
     assert!(std::fs::read_to_string(output.join("report.html")).unwrap().contains("Stopped before its end"));
+    let (_, checklist) = ready(&models("first-int8"), &[&written]);
+    assert_eq!(line(&checklist, "benchmark done")["passed"], false, "{checklist}");
 }
