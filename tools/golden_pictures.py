@@ -37,6 +37,11 @@ def cases():
     first = Image.new("RGB", (WIDTH, HEIGHT), (200, 40, 40))
     second = Image.new("RGB", (WIDTH, HEIGHT), (40, 40, 200))
     animated = save(first, "WEBP", save_all=True, append_images=[second], duration=100, lossless=True)
+    waves = palette.convert("RGB")
+    moving = save(palette, "GIF", save_all=True, append_images=[grey], duration=100)
+    clear = save(palette, "GIF", transparency=3)
+    shown = Image.new("RGBA", (WIDTH, HEIGHT), "white")
+    shown.alpha_composite(Image.open(io.BytesIO(clear)).convert("RGBA"))
     return {
         "grey.png": (save(grey, "PNG"), grey),
         "palette.png": (save(palette, "PNG"), palette),
@@ -48,6 +53,8 @@ def cases():
         "cmyk.jpg": reread(save(cmyk, "JPEG", quality=95)),
         "halved.jpg": reread(save(picture, "JPEG", quality=90, subsampling=2)),
         "animated.webp": (animated, first),
+        "animated.gif": (moving, waves),
+        "clear.gif": (clear, shown),
     }
 
 

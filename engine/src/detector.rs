@@ -118,7 +118,7 @@ impl Detector {
         Arc::make_mut(&mut self.cascade).set_preset(preset);
     }
 
-    /// Judges the picture in `bytes` (JPEG, PNG or WebP); `now_ms` is any clock in milliseconds.
+    /// Judges the picture in `bytes` (JPEG, PNG, WebP or GIF); `now_ms` is any clock in milliseconds.
     ///
     /// # Errors
     /// Those of [`Frame::from_encoded`] and of [`Detector::judge_frame`].

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[non_exhaustive]
 pub enum Error {
     /// The picture has no bytes.
-    #[error("the file is empty; choose a JPEG, PNG or WebP picture")]
+    #[error("the file is empty; choose a JPEG, PNG, WebP or GIF picture")]
     Empty,
     /// The picture is larger than the engine takes.
     #[error("the picture is too large: {what}; at most {limit} {unit} are taken, scale it down first")]
@@ -29,7 +29,7 @@ pub enum Error {
     /// The bytes claim a supported format but do not decode completely.
     #[error("the {format} file is damaged or cut off ({detail}); get an intact copy")]
     Corrupt {
-        /// "JPEG", "PNG" or "WebP".
+        /// "JPEG", "PNG", "WebP" or "GIF".
         format: &'static str,
         /// What the decoder met.
         detail: String,

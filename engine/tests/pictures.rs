@@ -2,6 +2,7 @@
 //! table of faults, natively and as wasm.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use engine::frame::claimed_pixels;
 use engine::{Error, ErrorCode, Frame};
 use image::{ExtendedColorType, ImageEncoder};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -32,6 +33,28 @@ fn webp(rgb: &[u8]) -> Vec<u8> {
     let encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut bytes);
     encoder.write_image(rgb, WIDTH, HEIGHT, ExtendedColorType::Rgb8).unwrap();
     bytes
+}
+
+/// A GIF with a screen of [`WIDTH`] x [`HEIGHT`] and `pictures`, each `[left, top, width, height]` and packed RGB.
+fn gif(pictures: &[([u16; 4], &[u8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, WIDTH as u16, HEIGHT as u16, &[]).unwrap();
+    for ([left, top, width, height], rgb) in pictures {
+        let mut colours: Vec<[u8; 3]> = rgb.as_chunks().0.to_vec();
+        colours.sort_unstable();
+        colours.dedup();
+        let index = |colour: &[u8; 3]| colours.iter().position(|own| own == colour).unwrap() as u8;
+        let indices: Vec<u8> = rgb.as_chunks().0.iter().map(index).collect();
+        let picture = gif::Frame::from_palette_pixels(*width, *height, indices, colours.concat(), None);
+        encoder.write_frame(&gif::Frame { left: *left, top: *top, ..picture }).unwrap();
+    }
+    drop(encoder);
+    bytes
+}
+
+/// A GIF of one picture that fills the screen.
+fn still_gif(rgb: &[u8]) -> Vec<u8> {
+    gif(&[([0, 0, WIDTH as u16, HEIGHT as u16], rgb)])
 }
 
 struct Jpeg {
@@ -71,6 +94,7 @@ fn sound_files_of_every_format_decode() {
     let rgb = quarters();
     assert_close(&Frame::from_encoded(&png(&rgb, WIDTH, HEIGHT)).unwrap(), &rgb, 0);
     assert_close(&Frame::from_encoded(&webp(&rgb)).unwrap(), &rgb, 0);
+    assert_close(&Frame::from_encoded(&still_gif(&rgb)).unwrap(), &rgb, 0);
     assert_close(&Frame::from_encoded(&PLAIN.encode(&rgb, WIDTH, HEIGHT)).unwrap(), &rgb, 3);
     assert_close(&Frame::from_encoded(&PROGRESSIVE.encode(&rgb, WIDTH, HEIGHT)).unwrap(), &rgb, 3);
 }
@@ -93,6 +117,7 @@ fn i02_a_file_cut_off_anywhere_is_refused() {
         with_thumbnail.encode(&rgb, WIDTH, HEIGHT),
         png(&rgb, WIDTH, HEIGHT),
         webp(&rgb),
+        still_gif(&rgb),
     ];
     for (number, file) in files.iter().enumerate() {
         assert_eq!(code(file), None, "file {number}");
@@ -112,6 +137,7 @@ fn i02_damaged_data_never_panics() {
         PROGRESSIVE.encode(&rgb, WIDTH, HEIGHT),
         png(&rgb, WIDTH, HEIGHT),
         webp(&rgb),
+        still_gif(&rgb),
     ] {
         let mut state = 1u32;
         for _ in 0..400 {
@@ -140,6 +166,28 @@ fn i03_a_header_that_claims_a_giant_is_refused() {
     let frame_header = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     jpeg[frame_header + 5..frame_header + 9].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
     assert_eq!(code(&jpeg), Some(ErrorCode::TooLarge));
+
+    // The screen, at the sixth byte, and the picture in it, whose descriptor begins with a comma.
+    let still = still_gif(&quarters());
+    let descriptor = still.windows(5).position(|bytes| bytes == [b',', 0, 0, 0, 0]).unwrap();
+    for at in [6, descriptor + 5] {
+        let mut gif = still.clone();
+        gif[at..at + 4].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
+        assert_eq!(code(&gif), Some(ErrorCode::TooLarge), "at byte {at}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_header_says_how_many_pixels_a_picture_takes() {
+    let rgb = quarters();
+    let files = [png(&rgb, WIDTH, HEIGHT), webp(&rgb), still_gif(&rgb), PLAIN.encode(&rgb, WIDTH, HEIGHT)];
+    for (number, file) in files.iter().enumerate() {
+        assert_eq!(claimed_pixels(file), u64::from(WIDTH * HEIGHT), "file {number}");
+        assert_eq!(claimed_pixels(&file[..8]), 0, "file {number}");
+    }
+    for file in [&b""[..], b"hello, world", b"GIF89a\xff\xff\xff\xff"] {
+        assert_eq!(claimed_pixels(file), 0);
+    }
 }
 
 /// CRC-32 of PNG chunks (ISO 3309).
@@ -154,14 +202,13 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn i06_other_formats_are_refused_by_name() {
-    let cases: [(&[u8], &str); 14] = [
+    let cases: [(&[u8], &str); 13] = [
         (b"<!DOCTYPE html><html></html>", "HTML"),
         (b"  <?xml version=\"1.0\"?><svg xmlns=\"http://www.w3.org/2000/svg\"/>", "SVG"),
         (b"\xEF\xBB\xBF<svg/>", "SVG"),
         (b"<?xml version=\"1.0\"?><a/>", "XML"),
         (b"%PDF-1.7", "PDF"),
         (b"PK\x03\x04....", "ZIP"),
-        (b"GIF89a......", "GIF"),
         (b"BM....", "BMP"),
         (b"II*\0....", "TIFF"),
         (b"\0\0\0\x18ftypheic....", "HEIC"),
@@ -236,7 +283,7 @@ fn i08_other_forms_of_pixels_are_read_as_pillow_reads_them() {
         serde_json::from_str(include_str!("data/pictures/pictures.json")).unwrap();
     let files = files![
         "grey.png" "palette.png" "opaque.png" "sixteen_bits.png" "profile.png" "texts.png" "grey.jpg" "cmyk.jpg"
-        "halved.jpg" "animated.webp"
+        "halved.jpg" "animated.webp" "animated.gif" "clear.gif"
     ];
     assert_eq!(files.len(), expected.len());
     for (name, bytes) in files {
@@ -264,6 +311,29 @@ fn i09_of_an_animation_the_first_frame_is_judged_and_that_is_known() {
     assert_eq!(frame.rgb()[..3], [200, 40, 40]);
     assert!(!Frame::from_encoded(still).unwrap().is_first_of_many());
     assert!(!Frame::from_encoded(&webp(&quarters())).unwrap().is_first_of_many());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn i09_of_a_gif_the_first_picture_is_read_where_it_stands() {
+    let rgb = quarters();
+    let (left, top, width, height) = (20u32, 10u32, 3u32, 2u32);
+    let part = [9, 8, 7].repeat((width * height) as usize);
+    let place = [left, top, width, height].map(|value| value as u16);
+    let whole = [0, 0, WIDTH as u16, HEIGHT as u16];
+    let frame = Frame::from_encoded(&gif(&[(place, &part), (whole, &rgb)])).unwrap();
+    assert!(frame.is_first_of_many());
+    for (at, pixel) in frame.rgb().chunks_exact(3).enumerate() {
+        let (x, y) = (at as u32 % WIDTH, at as u32 / WIDTH);
+        let is_part = (left..left + width).contains(&x) && (top..top + height).contains(&y);
+        assert_eq!(pixel, if is_part { [9, 8, 7] } else { [255; 3] }, "at {x}, {y}");
+    }
+    let still = Frame::from_encoded(&still_gif(&rgb)).unwrap();
+    assert!(!still.is_first_of_many() && still.rgb() == rgb);
+    // What stands beyond the screen is not there; a screen without a picture is none.
+    let beyond = gif(&[([WIDTH as u16 - 1, 0, 3, 2], &part)]);
+    let frame = Frame::from_encoded(&beyond).unwrap();
+    assert_eq!(frame.rgb().chunks_exact(3).filter(|pixel| *pixel == [9, 8, 7]).count(), 2);
+    assert_eq!(code(b"GIF89a\x01\0\x01\0\0\0\0;"), Some(ErrorCode::Corrupt));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -300,4 +370,47 @@ fn i14_i16_what_stands_beside_the_pixels_changes_none() {
     assert_eq!(Frame::from_encoded(&[&png[..], marker].concat()).unwrap().rgb(), rgb);
     let webp = webp(&rgb);
     assert_eq!(Frame::from_encoded(&[&webp[..], marker].concat()).unwrap().rgb(), rgb);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn gifs_of_all_kinds_are_read_as_the_library_wrote_them() {
+    let mut state = 7u32;
+    let mut random = move |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) % below
+    };
+    for round in 0..300u32 {
+        let [width, height] = [1 + random(90) as u16, 1 + random(70) as u16];
+        let colours = [2, 3, 16, 77, 256][random(5) as usize];
+        // Noise fills the table of codes, long runs make long pieces.
+        let run = [1, 2, 50, 5000][random(4) as usize];
+        let mut indices = Vec::new();
+        while indices.len() < usize::from(width) * usize::from(height) {
+            let index = random(colours) as u8;
+            indices.extend(std::iter::repeat_n(index, 1 + random(run) as usize));
+        }
+        indices.truncate(usize::from(width) * usize::from(height));
+        let palette: Vec<u8> = (0..colours * 3).map(|_| random(256) as u8).collect();
+        let transparent = (round % 3 == 0).then(|| random(colours) as u8);
+        let is_interlaced = round % 2 == 0;
+        // Rows are stored as GIF89a's appendix E has it.
+        let passes = if is_interlaced { vec![(0, 8), (4, 8), (2, 4), (1, 2)] } else { vec![(0, 1)] };
+        let rows = passes.into_iter().flat_map(|(first, step)| (first..height).step_by(step));
+        let mut expected = vec![[255; 3]; indices.len()];
+        for (stored, y) in indices.chunks_exact(width.into()).zip(rows) {
+            for (pixel, index) in expected[usize::from(y * width)..].iter_mut().zip(stored) {
+                if transparent != Some(*index) {
+                    *pixel = palette.as_chunks().0[usize::from(*index)];
+                }
+            }
+        }
+        let picture = gif::Frame::from_palette_pixels(width, height, indices, palette, transparent);
+        let mut bytes = Vec::new();
+        let mut encoder = gif::Encoder::new(&mut bytes, width, height, &[]).unwrap();
+        encoder.write_frame(&gif::Frame { interlaced: is_interlaced, ..picture }).unwrap();
+        drop(encoder);
+        let frame = Frame::from_encoded(&bytes).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!((frame.width(), frame.height()), (width.into(), height.into()));
+        assert_eq!(frame.rgb(), expected.concat(), "round {round}");
+    }
 }

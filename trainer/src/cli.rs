@@ -1,5 +1,6 @@
 //! Command line: one subcommand a step of the story.
 
+mod bench;
 mod bundle;
 mod classify;
 mod devices;
@@ -12,11 +13,13 @@ mod locate;
 mod optimize;
 mod paths;
 mod prepare;
+mod ready;
 mod scan;
 mod validate;
 mod video;
 
 use anyhow::{Context, Result};
+use bench::{BenchArgs, run_bench};
 use bundle::{BundleArgs, run_bundle};
 use candle_core::Device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -40,15 +43,19 @@ use locate::{
 use optimize::{OptimizeArgs, QuantizeArgs, run_optimize, run_quantize};
 use paths::{PathsArgs, run_paths};
 use prepare::{PrepareArgs, run_prepare};
+use ready::{ReadyArgs, run_ready};
 use scan::{MergeArgs, ScanArgs, run_merge, run_scan};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use trainer::batch::{Batch, Turn};
 use trainer::blend::{Ellipse, blend};
+use trainer::bundle::read_bundle;
 use trainer::checkpoint::{self, Progress};
 use trainer::config::RunConfig;
 use trainer::dataset::{Split, read_manifest};
-use trainer::detect::{Outcome, detect_face, load_detector};
+use trainer::detect::Outcome;
 use trainer::device::{DeviceKind, explain};
 use trainer::faces::{FaceConfig, FaceFinder};
 use trainer::ffmpeg::MISSING;
@@ -59,9 +66,8 @@ use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
 use trainer::unfold::take_onnx;
-use trainer::video_detect::container_of;
 use validate::{ValidateArgs, run_validate};
-use video::{VideoArgs, find_in_video};
+use video::{VideoArgs, VideoJudge};
 
 #[derive(Parser)]
 #[command(name = "aware", version, about = "Deepfake detection that never leaves the device")]
@@ -169,6 +175,12 @@ enum Command {
     /// Put the shards of a scan together.
     #[command(after_help = scan::MERGE_HELP)]
     Merge(MergeArgs),
+    /// Measure what a bundle is worth: accuracy, speed, robustness, in one report.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(BenchArgs),
+    /// Say whether a bundle is ready to ship, line by line.
+    #[command(after_help = ready::EXAMPLES)]
+    Ready(ReadyArgs),
 }
 
 #[derive(Args)]
@@ -237,7 +249,7 @@ struct BlendArgs {
 
 #[derive(Args)]
 struct DetectArgs {
-    /// JPEG, PNG or WebP pictures; MP4, Matroska, WebM, AVI or MPEG-TS videos.
+    /// JPEG, PNG, WebP or GIF pictures; MP4, Matroska, WebM, AVI or MPEG-TS videos.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder of the bundle.
@@ -320,6 +332,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Devices(args) => return run_devices(&args),
         Command::Scan(args) => return run_scan(&args),
         Command::Merge(args) => return run_merge(&args),
+        Command::Bench(args) => return run_bench(&args),
+        Command::Ready(args) => return run_ready(&args),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -393,20 +407,17 @@ fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
     // Or a line could be cut in the middle.
     let interrupt = Interrupt::install()?;
     args.video.check(args.files.len())?;
-    let mut detector = load_detector(&args.bundle)?;
-    detector.set_preset(args.thresholds.into());
+    let bundle = read_bundle(&args.bundle)?;
+    let preset = Preset::from(args.thresholds);
     let finder = FaceConfig::named(args.faces.as_deref()).as_ref().map(FaceFinder::load).transpose()?;
+    let finder = finder.as_ref();
+    let mut videos = VideoJudge { args: &args.video, bundle: &bundle, preset, finder, interrupt: &interrupt };
     let mut output = std::io::stdout().lock();
     let mut code = 0;
-    for file in &args.files {
-        if let Some(stop) = interrupt.stop() {
-            return Ok(stop.exit_code());
-        }
-        let finding = match container_of(file) {
-            Some(container) => {
-                find_in_video(&args.video, &mut detector, finder.as_ref(), (file, container), &interrupt)?
-            }
-            None => detect_face(&mut detector, finder.as_ref(), file),
+    let mut take = |file: &Path, turn: Turn| -> Result<ControlFlow<()>> {
+        let finding = match turn {
+            Turn::Picture(finding) => *finding,
+            Turn::Video(container) => videos.finding(file, container)?,
         };
         if let Outcome::Error(failure) = &finding.outcome {
             code = code.max(if failure.code == MISSING { NO_FFMPEG } else { NOT_JUDGED });
@@ -414,10 +425,15 @@ fn run_detect(args: &DetectArgs) -> Result<ExitCode> {
         let line = if args.json { serde_json::to_string(&finding)? } else { finding.text() };
         match writeln!(output, "{line}").and_then(|()| output.flush()) {
             // Whoever reads has enough, as `head` does.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                code = 0;
+                return Ok(ControlFlow::Break(()));
+            }
             written => written.context("cannot write to standard output")?,
         }
-    }
+        Ok(if interrupt.stop().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    Batch { bundle: &bundle, preset, finder, interrupt: &interrupt }.each(&args.files, &mut take)?;
     Ok(interrupt.stop().map_or(ExitCode::from(code), Stop::exit_code))
 }
 

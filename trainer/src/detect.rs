@@ -63,21 +63,26 @@ pub fn detect(detector: &mut Detector, path: &Path) -> Finding {
 
 /// Judges every face of the picture at `path` that `finder` sees, or its middle without a finder.
 pub fn detect_face(detector: &mut Detector, finder: Option<&FaceFinder>, path: &Path) -> Finding {
+    let judged = read_picture(path).and_then(|bytes| judge_bytes(detector, finder, &bytes));
+    Finding::new(path, judged)
+}
+
+/// Judges the picture in `bytes`; see [`detect_face`].
+pub(crate) fn judge_bytes(
+    detector: &mut Detector,
+    finder: Option<&FaceFinder>,
+    bytes: &[u8],
+) -> Result<Report, Failure> {
     let started = Instant::now();
     let now_ms = || started.elapsed().as_secs_f64() * 1e3;
-    let judged = match (read_picture(path), finder) {
-        (Err(error), _) => Err(Failure { code: "io".into(), message: error.to_string() }),
-        (Ok(bytes), None) => detector.judge(&bytes, &now_ms).map_err(Failure::from),
-        (Ok(bytes), Some(finder)) => {
-            let mut find = |frame: &Frame| {
-                let failure = |error| Failure { code: "faces".into(), message: format!("{error:#}") };
-                finder.faces(frame).map_err(failure)
-            };
-            detector.judge_faces(&bytes, &mut find, &now_ms)
-        }
+    let Some(finder) = finder else {
+        return detector.judge(bytes, &now_ms).map_err(Failure::from);
     };
-    let outcome = judged.map_or_else(Outcome::Error, |report| Outcome::Report(Box::new(report)));
-    Finding { file: path.to_string_lossy().into_owned(), file_bytes: path_bytes(path), outcome }
+    let mut find = |frame: &Frame| {
+        let failure = |error| Failure { code: "faces".into(), message: format!("{error:#}") };
+        finder.faces(frame).map_err(failure)
+    };
+    detector.judge_faces(bytes, &mut find, &now_ms)
 }
 
 impl From<Error> for Failure {
@@ -87,13 +92,16 @@ impl From<Error> for Failure {
 }
 
 /// At most one byte more than the engine takes: it then names the limit itself.
-fn read_picture(path: &Path) -> std::io::Result<Vec<u8>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+pub(crate) fn read_picture(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(std::io::Error::other("it is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| Failure { code: "io".into(), message: error.to_string() })
 }
 
 pub(crate) fn code_of(error: &Error) -> String {
@@ -102,6 +110,12 @@ pub(crate) fn code_of(error: &Error) -> String {
 }
 
 impl Finding {
+    /// What became of the picture at `path`.
+    pub(crate) fn new(path: &Path, judged: Result<Report, Failure>) -> Self {
+        let outcome = judged.map_or_else(Outcome::Error, |report| Outcome::Report(Box::new(report)));
+        Finding { file: path.to_string_lossy().into_owned(), file_bytes: path_bytes(path), outcome }
+    }
+
     /// The finding as a line for people.
     pub fn text(&self) -> String {
         // Control characters in a name must not reach the terminal.

@@ -17,9 +17,10 @@
 //! 9. [`fit_cascade`]: networks -> their [`answers`] -> a meta-model of trees ([`stacking`] over [`boosting`]) -> a bundle of several
 //!    stages, with a [`cascade_report`];
 //! 10. [`locator`]: the face detector, from boxes of another one to a folder that [`faces`] reads;
-//! 11. [`detect`]: pictures on disk -> reports, with the bundle, and the [`heat`] of what moved them; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
+//! 11. [`detect`]: pictures on disk -> reports, with the bundle, in a [`batch`] by all cores, and the [`heat`] of what moved them; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
 //!     faces in them ([`regions`]), drawn as a [`timeline`] and by [`annotate`]; [`scan`]: folders of many, by many processes, which an
-//!     [`interrupt`] stops in order.
+//!     [`interrupt`] stops in order;
+//! 12. [`bench`]: what a bundle is worth, in one report; [`ready`]: whether that is enough to ship it.
 
 pub mod config;
 pub mod dataset;
@@ -88,6 +89,8 @@ pub mod answers;
 pub mod cascade_report;
 pub mod fit_cascade;
 pub mod validation;
+pub mod bench;
+pub mod ready;
 pub mod profile;
 pub mod roofline;
 pub mod memory;
@@ -99,6 +102,7 @@ pub mod annotate;
 pub mod timeline;
 pub mod video_detect;
 pub mod detect;
+pub mod batch;
 pub mod heat;
 pub mod devices;
 pub mod scan;

@@ -2,6 +2,7 @@
 
 use crate::bundle::read_bundle;
 use crate::export::network_format;
+use crate::memory::peak_bytes;
 use anyhow::{Context, Result, ensure};
 use engine::bundle::{NetworkFormat, Role, Stage};
 use engine::golden::GoldenReport;
@@ -13,8 +14,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
-/// Version of the report's schema.
-pub const VALIDATION_SCHEMA_VERSION: &str = "1.0";
+/// Version of the report's schema. 1.1 added the memory.
+pub const VALIDATION_SCHEMA_VERSION: &str = "1.1";
 
 /// What came out, check by check.
 #[derive(Debug, Clone, Serialize)]
@@ -37,6 +38,8 @@ pub struct Validation {
     pub stages: Vec<StageFigures>,
     /// The golden vectors, one by one.
     pub golden: Option<GoldenReport>,
+    /// Most bytes that this process took; absent where the system does not say.
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// One check.
@@ -81,8 +84,10 @@ pub fn validate_bundle(folder: &Path, runs: usize) -> Validation {
         checks: Vec::new(),
         stages: Vec::new(),
         golden: None,
+        peak_memory_bytes: None,
     };
     validation.run(folder, runs.max(1));
+    validation.peak_memory_bytes = peak_bytes();
     validation.passed = validation.checks.iter().all(|check| check.passed);
     validation
 }

@@ -73,6 +73,67 @@ fn bad_files_get_a_code_and_good_ones_still_a_verdict() {
     }
 }
 
+/// A finding without what no two runs share: its times.
+fn timeless(mut line: serde_json::Value) -> serde_json::Value {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.retain(|name, _| !name.ends_with("_ms"));
+                fields.values_mut().for_each(strip);
+            }
+            serde_json::Value::Array(values) => values.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    strip(&mut line);
+    line
+}
+
+#[test]
+fn e6_many_files_by_many_threads_give_what_one_by_one_gives_in_their_order() {
+    let folder = common::folder("many-files");
+    let png = std::fs::read(sample("real-1.png")).unwrap();
+    // Large and small, sound and broken, so that threads overtake each other.
+    let files: Vec<PathBuf> = (0..60)
+        .map(|index| {
+            let path = folder.join(format!("{index}.png"));
+            match index % 6 {
+                0 => std::fs::write(&path, &png[..png.len() / 2]).unwrap(),
+                1 => {}
+                2 => {
+                    let frame = engine::Frame::from_encoded(&png).unwrap();
+                    let (side, width) = (frame.width() * 6, frame.width() as usize);
+                    let at = |x: u32, y: u32| (y / 6) as usize * width + (x / 6) as usize;
+                    let pixels = (0..side * side).map(|i| at(i % side, i / side));
+                    let rgb: Vec<u8> = pixels.flat_map(|at| frame.rgb()[at * 3..][..3].to_vec()).collect();
+                    std::fs::write(&path, common::png(&rgb, side, side)).unwrap();
+                }
+                other => {
+                    let name = ["real-1.png", "fake-1.png", "fake-2.png"][other as usize - 3];
+                    std::fs::copy(sample(name), &path).unwrap();
+                }
+            }
+            path
+        })
+        .collect();
+    let judge = |threads: &str, files: &[PathBuf]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aware"));
+        command.args(["detect", "--json", "--bundle"]).arg(first_bundle()).args(files);
+        let output = command.env("RAYON_NUM_THREADS", threads).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+        lines(&output).into_iter().map(timeless).collect::<Vec<_>>()
+    };
+    let one_by_one = judge("1", &files);
+    assert_eq!(one_by_one.len(), files.len());
+    for (line, file) in one_by_one.iter().zip(&files) {
+        assert_eq!(line["file"].as_str(), file.to_str());
+    }
+    assert!(one_by_one.iter().filter(|line| line["report"].is_object()).count() >= 40);
+    for threads in ["2", "7"] {
+        assert_eq!(judge(threads, &files), one_by_one, "{threads} threads");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn c03_c05_what_is_no_file_and_a_name_that_is_no_text_get_a_line_each() {

@@ -2,6 +2,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -68,6 +70,37 @@ fn c06_pictures_are_judged_within_512_megabytes() {
         command.args(samples());
         let bound = logits(&ended(started(&mut within(512 << 10, &command))));
         assert_eq!(free, bound, "{bundle}");
+    }
+}
+
+/// A photograph of 40 megapixels: soft waves with grain, as JPEG.
+fn large_photo(path: &Path, progressive: bool) {
+    let [width, height] = [7_744_u16, 5_176];
+    let row = |y: u32| {
+        (0..u32::from(width)).flat_map(move |x| {
+            let grain =
+                (x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca77)).wrapping_mul(0x2c1b_3c6d) >> 28;
+            let wave = ((x as f32 / 300.0).sin() + (y as f32 / 400.0).cos()) * 50.0;
+            [0.0, 15.0, 30.0].map(|shade| (wave + shade + 110.0) as u8 + grain as u8)
+        })
+    };
+    let rgb: Vec<u8> = (0..u32::from(height)).flat_map(row).collect();
+    let mut encoder = jpeg_encoder::Encoder::new_file(path, 85).unwrap();
+    encoder.set_progressive(progressive);
+    encoder.encode(&rgb, width, height, jpeg_encoder::ColorType::Rgb).unwrap();
+}
+
+#[test]
+fn i04_a_photo_of_40_megapixels_is_judged_in_bounded_memory() {
+    let folder = common::folder("large-photo");
+    for progressive in [false, true] {
+        let photo = folder.join(format!("progressive-{progressive}.jpg"));
+        large_photo(&photo, progressive);
+        let mut command = detect("first-int8");
+        // Resident are 201 and 332 MB at most, also of several in turn; what is bound is address space.
+        command.args([&photo, &photo]).arg("--faces").arg(models("face"));
+        let bound = logits(&ended(started(&mut within(768 << 10, &command))));
+        assert!(bound.len() == 2 && bound[0] == bound[1], "{bound:?}");
     }
 }
 

@@ -38,7 +38,7 @@ const REFUSED = {
   'drawing.png': [text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>'), 'unsupported', /SVG/],
   'paper.pdf': [text('%PDF-1.7\n'), 'unsupported', /PDF/],
   'archive.zip': [text('PK\x03\x04\x14\0\0\0'), 'unsupported', /ZIP/],
-  'film.gif': [text('GIF89a\x01\0\x01\0\0\0\0;'), 'unsupported', /GIF/],
+  'film.gif': [text('GIF89a\x01\0\x01\0\0\0\0;'), 'corrupt', /GIF/],
   'phone.heic': [text('\0\0\0\x18ftypheic\0\0\0\0'), 'unsupported', /HEIC/],
   'new.avif': [text('\0\0\0\x1cftypavif\0\0\0\0'), 'unsupported', /AVIF/],
   'new.jxl': [text('\xff\x0a\0\0'), 'unsupported', /JPEG XL/],

@@ -40,6 +40,8 @@ struct Metric {
     better: Better,
     /// What was measured when it was kept.
     kept: f64,
+    /// What a change may be, as a share; the baseline's where it is not said.
+    tolerance: Option<f64>,
 }
 
 /// Compares the benchmark's JSON at `result` with `baseline`; with `write` the baseline takes the new values instead.
@@ -50,14 +52,14 @@ pub fn compare(baseline: &Path, result: &Path, write: Write) -> Result<()> {
     let mut kept = read(baseline)?;
     let measured = read(result)?;
     let tolerance = kept.get("tolerance").and_then(Value::as_f64).context("the baseline has no tolerance")?;
-    ensure!((0.0..1.0).contains(&tolerance), "the tolerance is {tolerance}, expected 0 to below 1");
+    check_tolerance(tolerance)?;
     let metrics =
         kept.get_mut("metrics").and_then(Value::as_array_mut).context("the baseline has no metrics")?;
     let mut worse = 0;
     for entry in metrics {
         let metric = Metric::read(entry)?;
         let value = metric.value(&measured)?;
-        let outcome = metric.outcome(value, tolerance);
+        let outcome = metric.outcome(value, metric.tolerance.unwrap_or(tolerance));
         worse += usize::from(outcome == Outcome::Worse);
         let word = match outcome {
             Outcome::Same => "same",
@@ -74,7 +76,11 @@ pub fn compare(baseline: &Path, result: &Path, write: Write) -> Result<()> {
         return std::fs::write(baseline, json)
             .with_context(|| format!("cannot write {}", baseline.display()));
     }
-    ensure!(worse == 0, "{worse} metrics are worse by more than {:.0} %", 100.0 * tolerance);
+    ensure!(
+        worse == 0,
+        "{worse} metrics are worse by more than {:.0} %, or their own tolerance",
+        100.0 * tolerance
+    );
     Ok(())
 }
 
@@ -96,12 +102,15 @@ impl Metric {
             other => bail!("better is {other:?}, expected \"lower\" or \"higher\""),
         };
         let kept = entry.get("kept").and_then(Value::as_f64).filter(|kept| *kept > 0.0);
+        let tolerance = entry.get("tolerance").and_then(Value::as_f64);
+        tolerance.map_or(Ok(()), check_tolerance)?;
         Ok(Metric {
             column: text("column").context("a metric has no column")?,
             over: text("over"),
             field: text("field").context("a metric has no field")?,
             better,
             kept: kept.context("a metric has no positive number \"kept\"")?,
+            tolerance,
         })
     }
 
@@ -145,6 +154,11 @@ impl Metric {
     }
 }
 
+fn check_tolerance(tolerance: f64) -> Result<()> {
+    ensure!((0.0..1.0).contains(&tolerance), "the tolerance is {tolerance}, expected 0 to below 1");
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<Value> {
     let context = || format!("cannot read {}", path.display());
     let size = std::fs::metadata(path).with_context(context)?.len();
@@ -159,7 +173,7 @@ mod tests {
 
     fn metric(better: Better) -> Metric {
         let over = Some("peer".to_owned());
-        Metric { column: "ours".into(), over, field: "median_ms".into(), better, kept: 0.2 }
+        Metric { column: "ours".into(), over, field: "median_ms".into(), better, kept: 0.2, tolerance: None }
     }
 
     #[test]
@@ -205,6 +219,14 @@ mod tests {
         assert!(compare(&baseline, &result, Write::Nothing).is_err());
         compare(&baseline, &result, Write::Keep)?;
         compare(&baseline, &result, Write::Nothing)?;
+        // A metric may be held to less than the others.
+        let strict =
+            json!({ "column": "ours", "field": "auc", "better": "higher", "kept": 0.8, "tolerance": 0.01 });
+        std::fs::write(&baseline, json!({ "tolerance": 0.1, "metrics": [strict] }).to_string())?;
+        for (auc, holds) in [(0.795, true), (0.785, false)] {
+            std::fs::write(&result, json!({ "columns": [{ "name": "ours", "auc": auc }] }).to_string())?;
+            assert_eq!(compare(&baseline, &result, Write::Nothing).is_ok(), holds, "{auc}");
+        }
         std::fs::remove_dir_all(&folder)?;
         Ok(())
     }

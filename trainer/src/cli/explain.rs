@@ -20,7 +20,7 @@ pub(super) const EXAMPLES: &str = "Each of 8 x 8 parts of the judged region is c
 
 #[derive(Args)]
 pub(super) struct ExplainArgs {
-    /// A JPEG, PNG or WebP picture.
+    /// A JPEG, PNG, WebP or GIF picture.
     file: PathBuf,
     /// Folder of the bundle.
     #[arg(long, default_value = "models/first-int8", env = "AWARE_BUNDLE")]

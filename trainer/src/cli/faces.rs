@@ -30,7 +30,7 @@ pub(super) struct FacesArgs {
     /// A face whose picture has a quality below this is marked, 0 to 1.
     #[arg(long, value_name = "QUALITY", default_value_t = QUALITY_THRESHOLD)]
     quality: f64,
-    /// JPEG, PNG or WebP pictures.
+    /// JPEG, PNG, WebP or GIF pictures.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// One JSON line a file: {"file", "faces": [{"x", "y", "width", "height", "score", "quality", ...}], "found",

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use engine::video::report::Media;
 use engine::video::verdict::FakeShare;
 use engine::video::{Container, JudgedFace, SamplingConfig, SamplingPlan, VideoReport};
-use engine::{Detector, Frame, quality};
+use engine::{Bundle, Detector, Frame, Preset, quality};
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,36 +94,48 @@ impl VideoArgs {
     }
 }
 
-/// Judges the video at `path`, and writes what was asked for.
-pub(super) fn find_in_video(
-    args: &VideoArgs,
-    detector: &mut Detector,
-    finder: Option<&FaceFinder>,
-    (path, container): (&Path, Container),
-    interrupt: &Interrupt,
-) -> Result<Finding> {
-    let thresholds = detector.manifest().thresholds;
-    let annotated = args.annotated.as_deref();
-    let annotator = annotated.map(|folder| Annotator::create(folder, thresholds)).transpose()?;
-    let mut observer =
-        Observer { name: shown(path), progress: progress_bar("second {pos}/{len}"), annotator };
-    let mut whole_frame = WholeFrame;
-    let mut finder = finder;
-    let faces: &mut dyn FaceSource = match &mut finder {
-        Some(finder) => finder,
-        None => &mut whole_frame,
-    };
-    let mut crew = Crew { detector, faces, observer: &mut observer, interrupt };
-    let judged = detect_video(&mut crew, (path, container), &args.config());
-    observer.progress.finish_and_clear();
-    let outcome = match judged {
-        Ok(report) => {
-            write_timeline(args.timeline.as_deref(), path, &report)?;
-            Outcome::Video(Box::new(report))
-        }
-        Err(failure) => Outcome::Error(failure),
-    };
-    Ok(Finding { file: path.to_string_lossy().into_owned(), file_bytes: path_bytes(path), outcome })
+/// Judges videos, and writes what was asked for.
+pub(super) struct VideoJudge<'a> {
+    /// What was asked for.
+    pub args: &'a VideoArgs,
+    /// What judges.
+    pub bundle: &'a Bundle,
+    /// Where answers count as sure.
+    pub preset: Preset,
+    /// What finds faces; without it whole frames are judged.
+    pub finder: Option<&'a FaceFinder>,
+    /// Who may ask to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+impl VideoJudge<'_> {
+    /// What becomes of the video at `path`.
+    pub(super) fn finding(&mut self, path: &Path, container: Container) -> Result<Finding> {
+        let mut detector = Detector::load(self.bundle)?;
+        detector.set_preset(self.preset);
+        let thresholds = detector.manifest().thresholds;
+        let annotated = self.args.annotated.as_deref();
+        let annotator = annotated.map(|folder| Annotator::create(folder, thresholds)).transpose()?;
+        let mut observer =
+            Observer { name: shown(path), progress: progress_bar("second {pos}/{len}"), annotator };
+        let mut whole_frame = WholeFrame;
+        let faces: &mut dyn FaceSource = match &mut self.finder {
+            Some(finder) => finder,
+            None => &mut whole_frame,
+        };
+        let interrupt = self.interrupt;
+        let mut crew = Crew { detector: &mut detector, faces, observer: &mut observer, interrupt };
+        let judged = detect_video(&mut crew, (path, container), &self.args.config());
+        observer.progress.finish_and_clear();
+        let outcome = match judged {
+            Ok(report) => {
+                write_timeline(self.args.timeline.as_deref(), path, &report)?;
+                Outcome::Video(Box::new(report))
+            }
+            Err(failure) => Outcome::Error(failure),
+        };
+        Ok(Finding { file: path.to_string_lossy().into_owned(), file_bytes: path_bytes(path), outcome })
+    }
 }
 
 fn write_timeline(path: Option<&Path>, video: &Path, report: &VideoReport) -> Result<()> {

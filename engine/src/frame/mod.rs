@@ -2,7 +2,9 @@
 //!
 //! The format is told by the first bytes, never by a name. Sizes are checked before anything is
 //! allocated, and a file that ends early is refused: decoders that paint over the missing part
-//! would otherwise get a verdict on grey.
+//! would otherwise get a verdict on grey. Of an animation the first picture is read.
+
+mod gif;
 
 use crate::error::Error;
 use image::metadata::Orientation;
@@ -33,7 +35,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The picture in `bytes` (JPEG, PNG or WebP), turned upright by its EXIF orientation;
+    /// The picture in `bytes` (JPEG, PNG, WebP or GIF), turned upright by its EXIF orientation;
     /// transparent parts over white.
     ///
     /// # Errors
@@ -60,6 +62,12 @@ impl Frame {
                 let decoder = image::codecs::webp::WebPDecoder::new(Cursor::new(bytes));
                 let is_animated = decoder.as_ref().is_ok_and(|decoder| decoder.has_animation());
                 decode(decoder, "WebP").map(|frame| Frame { is_first_of_many: is_animated, ..frame })
+            }
+            Format::Gif => {
+                let first = gif::decode(bytes)?;
+                let [width, height] = first.size;
+                let frame = Frame::from_rgb(width, height, first.rgb);
+                Ok(Frame { is_first_of_many: first.is_first_of_many, ..frame })
             }
         }
     }
@@ -95,6 +103,29 @@ impl Frame {
     }
 }
 
+/// How many pixels the header in `bytes` claims, so that whoever decodes many pictures at once knows what they will take;
+/// 0 for what [`Frame::from_encoded`] refuses without decoding.
+pub fn claimed_pixels(bytes: &[u8]) -> u64 {
+    let of = |width: u64, height: u64| check_size(width, height).map_or(0, |()| width * height);
+    match Format::sniff(bytes) {
+        Ok(Format::Jpeg) => {
+            let mut decoder = jpeg_decoder(bytes);
+            let size = decoder.decode_headers().ok().and_then(|()| decoder.dimensions());
+            size.map_or(0, |(width, height)| of(width as u64, height as u64))
+        }
+        Ok(Format::Gif) => gif::claimed_size(bytes).map_or(0, |[width, height]| of(width, height)),
+        Ok(Format::Png) => {
+            let decoder = image::codecs::png::PngDecoder::with_limits(Cursor::new(bytes), limits());
+            decoder.map_or(0, |decoder| of(decoder.dimensions().0.into(), decoder.dimensions().1.into()))
+        }
+        Ok(Format::WebP) => {
+            let decoder = image::codecs::webp::WebPDecoder::new(Cursor::new(bytes));
+            decoder.map_or(0, |decoder| of(decoder.dimensions().0.into(), decoder.dimensions().1.into()))
+        }
+        Err(_) => 0,
+    }
+}
+
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Frame({} x {})", self.width, self.height)
@@ -106,6 +137,7 @@ enum Format {
     Jpeg,
     Png,
     WebP,
+    Gif,
 }
 
 impl Format {
@@ -123,6 +155,9 @@ impl Format {
         if starts(b"RIFF") && at(8, b"WEBP") {
             return Ok(Format::WebP);
         }
+        if starts(b"GIF87a") || starts(b"GIF89a") {
+            return Ok(Format::Gif);
+        }
         let brand = |names: &[&[u8]]| at(4, b"ftyp") && names.iter().any(|name| at(8, name));
         let format = if brand(&[b"avif", b"avis"]) {
             "AVIF"
@@ -132,8 +167,6 @@ impl Format {
             "a video"
         } else if starts(&[0xFF, 0x0A]) || at(4, b"JXL \r\n") {
             "JPEG XL"
-        } else if starts(b"GIF8") {
-            "GIF"
         } else if starts(b"BM") {
             "BMP"
         } else if starts(b"II*\0") || starts(b"MM\0*") {
@@ -226,9 +259,7 @@ fn upright(picture: RgbImage, orientation: Orientation) -> Frame {
     Frame::from_rgb(width, height, picture.into_rgb8().into_raw())
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<Frame, Error> {
-    // Some of the decoder's messages end with a line break.
-    let corrupt = |detail: String| Error::Corrupt { format: "JPEG", detail: detail.trim_end().to_owned() };
+fn jpeg_decoder(bytes: &[u8]) -> JpegDecoder<ZCursor<&[u8]>> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         // The SIMD paths exist on some targets only; another crate may have switched them on.
@@ -236,7 +267,13 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Frame, Error> {
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX))
         .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    JpegDecoder::new_with_options(ZCursor::new(bytes), options)
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Result<Frame, Error> {
+    // Some of the decoder's messages end with a line break.
+    let corrupt = |detail: String| Error::Corrupt { format: "JPEG", detail: detail.trim_end().to_owned() };
+    let mut decoder = jpeg_decoder(bytes);
     decoder.decode_headers().map_err(|error| corrupt(error.to_string()))?;
     let (width, height) = decoder.dimensions().ok_or_else(|| corrupt("it has no size".into()))?;
     check_size(width as u64, height as u64)?;

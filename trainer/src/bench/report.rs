@@ -1,0 +1,552 @@
+//! The report of a benchmark, with the original's keys where it had one.
+
+use super::advice::recommendations;
+use super::plan::{Part, Plan};
+use super::subject::Subject;
+use crate::dataset::{Sample, Split};
+use crate::files::read_limited;
+use crate::metrics::Metrics;
+use crate::optimize::{AucLoss, BenchmarkConfig};
+use anyhow::{Context, Result, ensure};
+use engine::bundle::{Role, sha256_hex};
+use engine::report::ModelIdentity;
+use engine::runtime::cpu::int8::Level;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Version of the report's schema.
+pub const BENCH_SCHEMA_VERSION: &str = "1.0";
+/// Largest report that is read, in bytes.
+const MAX_REPORT_BYTES: u64 = 16 << 20;
+
+/// Everything that was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchReport {
+    /// `major.minor` of this schema.
+    pub schema_version: String,
+    /// Seconds since 1970 when it was begun.
+    pub timestamp: u64,
+    /// How it was measured.
+    pub config: BenchmarkConfig,
+    /// Parts that were done to their end.
+    pub parts: Vec<Part>,
+    /// Whether somebody stopped it.
+    pub stopped: bool,
+    /// Where.
+    pub environment: Environment,
+    /// On what.
+    pub pictures: PictureSet,
+    /// The original's summary.
+    pub summary: Summary,
+    /// The bundle that would be shipped first, then the one in floats.
+    pub detailed_results: Vec<SubjectReport>,
+    /// The first against the second.
+    pub comparison: Option<Comparison>,
+    /// What to do, by the rules of [`super::advice`].
+    pub recommendations: Vec<String>,
+    /// The figures that a baseline keeps, in the form that `cargo xtask bench compare` reads.
+    pub columns: Vec<Column>,
+}
+
+/// Where it was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of the engine.
+    pub engine_version: String,
+    /// Processor and system that the program was built for.
+    pub target: String,
+    /// Integer kernels.
+    pub level: String,
+    /// Threads that times are of.
+    pub threads: usize,
+}
+
+/// On what it was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PictureSet {
+    /// SHA-256 of the names and labels of the pictures, a line each.
+    pub sha256: String,
+    /// Which split.
+    pub split: Split,
+    /// "manifest", or the detector that found faces.
+    pub faces: String,
+    /// Real pictures that were to be judged.
+    pub real: usize,
+    /// Fake ones.
+    pub fake: usize,
+}
+
+/// The original's summary.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// AUCs of the bundles.
+    pub accuracy: AccuracySummary,
+    /// Their times from bytes to verdict.
+    pub speed: SpeedSummary,
+}
+
+/// AUCs over bundles; absent if none was measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AccuracySummary {
+    /// Mean.
+    pub avg_auc: Option<f64>,
+    /// Largest.
+    pub best_auc: Option<f64>,
+}
+
+/// Times over bundles, in milliseconds; absent if none was measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SpeedSummary {
+    /// Mean of the medians.
+    pub avg_inference_time_ms: Option<f64>,
+    /// Smallest median.
+    pub fastest_inference_ms: Option<f64>,
+}
+
+/// One bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubjectReport {
+    /// "optimized" for the bundle that would be shipped, "original" for the one beside it.
+    pub name: String,
+    /// What the bundle says of itself.
+    pub model: ModelIdentity,
+    /// SHA-256 of its manifest, which names the digest of all else.
+    pub manifest_sha256: String,
+    /// The original's figures.
+    pub performance: Performance,
+    /// Its networks.
+    pub stages: Vec<StageFigures>,
+    /// From bytes to verdict.
+    pub end_to_end: Option<Times>,
+    /// What its verdicts are worth.
+    pub accuracy: Option<Accuracy>,
+    /// And on changed pictures.
+    pub robustness: Vec<Curve>,
+}
+
+/// The original's figures of one bundle.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Performance {
+    /// Of all pictures together, as the next ones.
+    pub auc: Option<f64>,
+    /// At P(fake) 0.5.
+    pub f1_score: Option<f64>,
+    /// At P(fake) 0.5.
+    pub accuracy: Option<f64>,
+    /// At P(fake) 0.5.
+    pub precision: Option<f64>,
+    /// At P(fake) 0.5.
+    pub recall: Option<f64>,
+    /// Mean from bytes to verdict, one thread.
+    pub avg_inference_time_ms: Option<f64>,
+    /// Median.
+    pub median_inference_time_ms: Option<f64>,
+    /// 95th percentile.
+    pub p95_inference_time_ms: Option<f64>,
+    /// Pictures a second, by the mean.
+    pub throughput_fps: Option<f64>,
+    /// Most megabytes of a process that loads and runs all networks.
+    pub peak_memory_mb: Option<f64>,
+    /// Percent that the filter answered alone.
+    pub stage1_filtration_rate: Option<f64>,
+    /// Percent that went further.
+    pub stage2_usage_rate: Option<f64>,
+    /// Percent of the fakes that the filter alone called real.
+    pub leakage_rate: Option<f64>,
+    /// Megabytes (10^6) of all networks.
+    pub model_size_mb: f64,
+    /// Whether any weights are integers.
+    pub quantized: bool,
+}
+
+/// A network of a bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageFigures {
+    /// Name of the stage.
+    pub name: String,
+    /// What it is there for.
+    pub role: Role,
+    /// SHA-256 of its file.
+    pub sha256: String,
+    /// Size of its file.
+    pub bytes: u64,
+    /// Numbers of its weights.
+    pub weights: String,
+    /// Numbers that its layers read.
+    pub activations: String,
+    /// Of one run; 0 where it is not known.
+    pub multiply_adds: u64,
+    /// Of one run, if it was timed.
+    pub times: Option<Times>,
+}
+
+/// Times of a run, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// Timed runs.
+    pub runs: usize,
+    /// Fastest.
+    pub min_ms: f64,
+    /// Median.
+    pub median_ms: f64,
+    /// 90th percentile.
+    pub p90_ms: f64,
+    /// 95th percentile.
+    pub p95_ms: f64,
+    /// Mean.
+    pub mean_ms: f64,
+}
+
+/// What verdicts are worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// By data set, and "all".
+    pub sets: BTreeMap<String, SetFigures>,
+    /// The routing.
+    pub cascade: CascadeFigures,
+}
+
+/// Verdicts on one set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetFigures {
+    /// AUC and what 0.5 gives.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Mean squared distance of P(fake) from the label.
+    pub brier: f64,
+    /// Where both error rates are equal; absent if a class is.
+    pub equal_error_rate: Option<f64>,
+    /// AUC of cues that know nothing of faces; absent if nothing could be learned of them.
+    pub trivial_cues_auc: Option<f64>,
+    /// 95 % bootstrap interval of that.
+    pub trivial_cues_auc_interval: Option<[f64; 2]>,
+}
+
+/// What the cascade did; shares are of the pictures that were judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CascadeFigures {
+    /// Pictures with a verdict.
+    pub judged: u64,
+    /// Pictures that cannot show a face; their P(fake) counts as 0.5.
+    pub refused: u64,
+    /// Share of verdicts that are sure of nothing.
+    pub uncertain: Option<f64>,
+    /// Share that the filter answered alone and surely.
+    pub filtration: Option<f64>,
+    /// Share for which a second stage was asked.
+    pub escalation: Option<f64>,
+    /// Share of the fakes that the filter alone called real.
+    pub leakage: Option<f64>,
+    /// Mean multiply-adds of a picture, views included.
+    pub multiply_adds_spent: Option<f64>,
+    /// Those of all stages once.
+    pub multiply_adds_all_stages: Option<f64>,
+    /// Share of the latter that was not spent; below 0 where views cost more.
+    pub multiply_adds_saved: Option<f64>,
+    /// Mean runs of the filter on mild variants of a picture.
+    pub views_a_picture: Option<f64>,
+    /// Mean time in networks, views included, over the split, in milliseconds.
+    pub measured_ms: Option<f64>,
+    /// L1 + escalation * (the other stages), by medians.
+    pub predicted_ms: Option<f64>,
+    /// The same with L1 for each view.
+    pub predicted_with_views_ms: Option<f64>,
+}
+
+/// AUC over the strength of a change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Name of the change.
+    pub change: String,
+    /// What its strength is.
+    pub unit: String,
+    /// On the same squares, unchanged.
+    pub unchanged: CurvePoint,
+    /// One for each strength.
+    pub points: Vec<CurvePoint>,
+}
+
+/// One point of a curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// In the curve's unit.
+    pub strength: f64,
+    /// Of all pictures.
+    pub auc: Option<f64>,
+    /// 95 % bootstrap interval.
+    pub auc_interval: Option<[f64; 2]>,
+}
+
+/// The bundle that would be shipped against the one in floats.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What the networks' files of the second save of the first.
+    pub size_reduction_percent: Option<f64>,
+    /// By stage, of files of the same name of a stage.
+    pub size_reduction_percent_by_stage: BTreeMap<String, f64>,
+    /// Median over median, by stage; absent where it was not timed.
+    pub speedup_by_stage: BTreeMap<String, f64>,
+    /// The same from bytes to verdict.
+    pub inference_speedup: Option<f64>,
+    /// Loss of AUC, relative.
+    pub accuracy_degradation_percent: f64,
+    /// Loss of AUC, with its interval.
+    pub auc: AucLoss,
+}
+
+/// Figures with a name, of which a baseline keeps some.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// What they are of.
+    pub name: String,
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: BTreeMap<String, f64>,
+}
+
+impl Times {
+    /// Of runs that took `ms`; nothing without any.
+    pub fn of(mut ms: Vec<f64>) -> Option<Self> {
+        ms.sort_by(f64::total_cmp);
+        let last = ms.len().checked_sub(1)?;
+        let at = |share: f64| ms[(last as f64 * share).round() as usize];
+        let mean_ms = ms.iter().sum::<f64>() / ms.len() as f64;
+        let (median_ms, p90_ms, p95_ms) = (at(0.5), at(0.9), at(0.95));
+        Some(Times { runs: ms.len(), min_ms: ms[0], median_ms, p90_ms, p95_ms, mean_ms })
+    }
+}
+
+impl Comparison {
+    pub(super) fn of(auc: AucLoss) -> Self {
+        Comparison {
+            size_reduction_percent: None,
+            size_reduction_percent_by_stage: BTreeMap::new(),
+            speedup_by_stage: BTreeMap::new(),
+            inference_speedup: None,
+            accuracy_degradation_percent: 100.0 * (auc.original - auc.optimized) / auc.original,
+            auc,
+        }
+    }
+
+    fn note(&mut self, optimized: &SubjectReport, original: &SubjectReport) {
+        let sizes = original.performance.model_size_mb;
+        self.size_reduction_percent =
+            (sizes > 0.0).then(|| 100.0 * (1.0 - optimized.performance.model_size_mb / sizes));
+        for own in &optimized.stages {
+            let Some(other) = original.stages.iter().find(|stage| stage.name == own.name) else { continue };
+            // Trees are the same in both.
+            if own.role == Role::Meta || other.bytes == 0 {
+                continue;
+            }
+            let reduction = 100.0 * (1.0 - own.bytes as f64 / other.bytes as f64);
+            self.size_reduction_percent_by_stage.insert(own.name.clone(), reduction);
+            if let (Some(own_times), Some(times)) = (&own.times, &other.times) {
+                self.speedup_by_stage.insert(own.name.clone(), times.median_ms / own_times.median_ms);
+            }
+        }
+        let medians = optimized.end_to_end.as_ref().zip(original.end_to_end.as_ref());
+        self.inference_speedup = medians.map(|(own, other)| other.median_ms / own.median_ms);
+    }
+}
+
+impl BenchReport {
+    pub(super) fn new(plan: &Plan, subjects: &[Subject], judged: &[Sample]) -> Self {
+        let fake = judged.iter().filter(|sample| sample.is_fake()).count();
+        let lines: Vec<String> =
+            judged.iter().map(|sample| format!("{} {}\n", sample.label, sample.name())).collect();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let results = subjects.iter().zip(["optimized", "original"]).map(|(subject, name)| SubjectReport {
+            name: name.into(),
+            model: subject.identity(),
+            manifest_sha256: subject.sha256.clone(),
+            performance: Performance::default(),
+            stages: subject.stages.clone(),
+            end_to_end: None,
+            accuracy: None,
+            robustness: Vec::new(),
+        });
+        let mut report = BenchReport {
+            schema_version: BENCH_SCHEMA_VERSION.into(),
+            timestamp: now.map_or(0, |now| now.as_secs()),
+            config: plan.config.clone(),
+            parts: Vec::new(),
+            stopped: false,
+            environment: Environment {
+                engine_version: engine::VERSION.into(),
+                target: format!("{} {}", std::env::consts::ARCH, std::env::consts::OS),
+                level: Level::best().name().into(),
+                threads: 1,
+            },
+            pictures: PictureSet {
+                sha256: sha256_hex(lines.concat().as_bytes()),
+                split: plan.split,
+                faces: match &plan.faces {
+                    Some(faces) => faces.detector.display().to_string(),
+                    None => "manifest".into(),
+                },
+                real: judged.len() - fake,
+                fake,
+            },
+            summary: Summary::default(),
+            detailed_results: results.collect(),
+            comparison: None,
+            recommendations: Vec::new(),
+            columns: Vec::new(),
+        };
+        report.finish();
+        report
+    }
+
+    /// The report in the file at `path`.
+    ///
+    /// # Errors
+    /// If it does not read, or is of another version.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = read_limited(path, MAX_REPORT_BYTES)?;
+        let of = || format!("{} is no report of `aware bench`", path.display());
+        let value: serde_json::Value = serde_json::from_slice(&bytes).with_context(of)?;
+        let version = value.get("schema_version").and_then(serde_json::Value::as_str).with_context(of)?;
+        let major = |version: &str| version.split('.').next().map(str::to_owned);
+        ensure!(
+            major(version) == major(BENCH_SCHEMA_VERSION),
+            "{} has schema_version {version}, this program reads {BENCH_SCHEMA_VERSION}; run `aware bench` again",
+            path.display()
+        );
+        serde_json::from_value(value).with_context(of)
+    }
+
+    /// The bundle that would be shipped.
+    pub fn subject(&self) -> Option<&SubjectReport> {
+        self.detailed_results.first()
+    }
+
+    /// Notes what the bundle at `index` took of memory at most.
+    pub fn note_peak_memory(&mut self, index: usize, bytes: Option<u64>) {
+        if let (Some(result), Some(bytes)) = (self.detailed_results.get_mut(index), bytes) {
+            result.performance.peak_memory_mb = Some(bytes as f64 / 1e6);
+        }
+        self.finish();
+    }
+
+    /// Derives everything that follows from what was measured.
+    pub(super) fn finish(&mut self) {
+        self.detailed_results.iter_mut().for_each(SubjectReport::finish);
+        if let (Some(comparison), [optimized, original]) =
+            (&mut self.comparison, self.detailed_results.as_slice())
+        {
+            comparison.note(optimized, original);
+        }
+        let of = |value: fn(&Performance) -> Option<f64>| -> Vec<f64> {
+            self.detailed_results.iter().filter_map(|result| value(&result.performance)).collect()
+        };
+        let mean =
+            |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        let aucs = of(|performance| performance.auc);
+        let times = of(|performance| performance.median_inference_time_ms);
+        self.summary = Summary {
+            accuracy: AccuracySummary {
+                avg_auc: mean(&aucs),
+                best_auc: aucs.iter().copied().max_by(f64::total_cmp),
+            },
+            speed: SpeedSummary {
+                avg_inference_time_ms: mean(&times),
+                fastest_inference_ms: times.iter().copied().min_by(f64::total_cmp),
+            },
+        };
+        self.columns = self.detailed_results.iter().flat_map(SubjectReport::columns).collect();
+        self.recommendations = recommendations(self);
+    }
+}
+
+impl SubjectReport {
+    /// The figures of all pictures together.
+    pub fn all(&self) -> Option<&SetFigures> {
+        self.accuracy.as_ref()?.sets.get("all")
+    }
+
+    fn finish(&mut self) {
+        self.predict();
+        let metrics = self.all().map(|set| set.metrics.clone());
+        let cascade = self.accuracy.as_ref().map(|accuracy| accuracy.cascade.clone());
+        let percent = |value: fn(&CascadeFigures) -> Option<f64>| {
+            cascade.as_ref().and_then(value).map(|share| 100.0 * share)
+        };
+        let times = self.end_to_end.as_ref();
+        self.performance = Performance {
+            auc: metrics.as_ref().and_then(|metrics| metrics.auc),
+            f1_score: metrics.as_ref().map(|metrics| metrics.f1),
+            accuracy: metrics.as_ref().map(|metrics| metrics.accuracy),
+            precision: metrics.as_ref().map(|metrics| metrics.precision),
+            recall: metrics.as_ref().map(|metrics| metrics.recall),
+            avg_inference_time_ms: times.map(|times| times.mean_ms),
+            median_inference_time_ms: times.map(|times| times.median_ms),
+            p95_inference_time_ms: times.map(|times| times.p95_ms),
+            throughput_fps: times.map(|times| 1e3 / times.mean_ms),
+            peak_memory_mb: self.performance.peak_memory_mb,
+            stage1_filtration_rate: percent(|cascade| cascade.filtration),
+            stage2_usage_rate: percent(|cascade| cascade.escalation),
+            leakage_rate: percent(|cascade| cascade.leakage),
+            model_size_mb: self.stages.iter().map(|stage| stage.bytes as f64).sum::<f64>() / 1e6,
+            quantized: self.stages.iter().any(|stage| stage.role != Role::Meta && stage.weights != "float32"),
+        };
+    }
+
+    /// The mean time in networks that medians and routing foretell.
+    fn predict(&mut self) {
+        let medians: Option<Vec<f64>> =
+            self.stages.iter().map(|stage| Some(stage.times.as_ref()?.median_ms)).collect();
+        let (Some(accuracy), Some([first, others @ ..])) = (&mut self.accuracy, medians.as_deref()) else {
+            return;
+        };
+        let cascade = &mut accuracy.cascade;
+        let others: f64 = others.iter().sum();
+        cascade.predicted_ms = cascade.escalation.map(|escalation| first + escalation * others);
+        let with_views = cascade.predicted_ms.zip(cascade.views_a_picture);
+        cascade.predicted_with_views_ms = with_views.map(|(alone, views)| alone + views * first);
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let column = |what: &str, figures: &[(&str, Option<f64>)]| Column {
+            name: format!("{} {what}", self.name),
+            figures: figures.iter().filter_map(|&(key, value)| Some((key.to_owned(), value?))).collect(),
+        };
+        let of = |times: Option<&Times>, value: fn(&Times) -> f64| times.map(value);
+        let timed = |what: &str, times: Option<&Times>, others: &[(&str, Option<f64>)]| {
+            let times = [
+                ("min_ms", of(times, |t| t.min_ms)),
+                ("median_ms", of(times, |t| t.median_ms)),
+                ("p90_ms", of(times, |t| t.p90_ms)),
+            ];
+            column(what, &[&times, others].concat())
+        };
+        let stage = |stage: &StageFigures| {
+            let bytes = [("bytes", Some(stage.bytes as f64))];
+            timed(&stage.name, stage.times.as_ref(), &bytes)
+        };
+        let performance = &self.performance;
+        let memory = [("peak_memory_mb", performance.peak_memory_mb)];
+        let worth = [
+            ("auc", performance.auc),
+            ("f1", performance.f1_score),
+            ("ece", self.all().map(|set| set.metrics.ece)),
+        ];
+        let stages = self.stages.iter().filter(|stage| stage.role != Role::Meta).map(stage);
+        let whole = timed("bytes to verdict", self.end_to_end.as_ref(), &memory);
+        stages.chain([whole, column("verdicts", &worth)]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_sorted_runs() {
+        assert_eq!(Times::of(Vec::new()), None);
+        let times = Times::of((1..=101).rev().map(f64::from).collect()).unwrap();
+        assert_eq!((times.min_ms, times.median_ms, times.p90_ms, times.p95_ms), (1.0, 51.0, 91.0, 96.0));
+        assert_eq!((times.mean_ms, times.runs), (51.0, 101));
+    }
+}

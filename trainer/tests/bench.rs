@@ -1,0 +1,295 @@
+//! A bundle is measured, and told whether it is ready: reports, errors, and a stop on the way.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use trainer::dataset::{Sample, Split, write_manifest};
+use trainer::prepare::prepare;
+
+fn models(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name)
+}
+
+/// Samples of both classes, made once for all tests.
+fn samples() -> &'static [Sample] {
+    static SAMPLES: OnceLock<Vec<Sample>> = OnceLock::new();
+    SAMPLES.get_or_init(|| {
+        let root = common::folder("bench-pictures");
+        common::toy_set(&root, 40);
+        prepare(&root, &[], 1, &ProgressBar::hidden()).unwrap().samples
+    })
+}
+
+fn manifest(name: &str, keeps: impl Fn(&Sample) -> bool) -> PathBuf {
+    let path = common::folder(name).join("manifest.csv");
+    let kept: Vec<Sample> = samples().iter().filter(|sample| keeps(sample)).cloned().collect();
+    write_manifest(&path, &kept).unwrap();
+    path
+}
+
+/// A measurement of seconds.
+fn config(folder: &Path, iterations: u32) -> PathBuf {
+    let path = folder.join("benchmark.json");
+    let config =
+        json!({ "num_test_samples": 10, "warmup_iterations": 1, "benchmark_iterations": iterations });
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+fn aware(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aware"));
+    command.args(arguments);
+    command
+}
+
+fn bench(bundle: &Path, pictures: &Path, output: &Path) -> Command {
+    let mut command = aware(&["bench"]);
+    command.arg(bundle).arg("--pictures").arg(pictures).arg("--output").arg(output);
+    command
+}
+
+fn ready(bundle: &Path, reports: &[&Path]) -> (Output, Value) {
+    let mut command = aware(&["ready", "--json"]);
+    command.arg(bundle);
+    if !reports.is_empty() {
+        command.arg("--report").args(reports);
+    }
+    let output = command.output().unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output, json)
+}
+
+fn line<'a>(checklist: &'a Value, demand: &str) -> &'a Value {
+    let lines = checklist["lines"].as_array().unwrap();
+    lines.iter().find(|line| line["demand"].as_str().unwrap().starts_with(demand)).unwrap_or(&Value::Null)
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn h_a_bundle_is_measured_beside_its_floats_and_told_whether_it_is_ready() {
+    let pictures = manifest("bench-whole", |_| true);
+    let folder = pictures.parent().unwrap();
+    let output = folder.join("out");
+    let mut command = bench(&models("first-int8"), &pictures, &output);
+    command.arg("--original").arg(models("first")).arg("--config").arg(config(folder, 3));
+    let done = command.output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let report = read(&output.join("bench.json"));
+    for pointer in [
+        "/summary/accuracy/avg_auc",
+        "/summary/accuracy/best_auc",
+        "/summary/speed/avg_inference_time_ms",
+        "/summary/speed/fastest_inference_ms",
+        "/detailed_results/0/performance/throughput_fps",
+        "/detailed_results/1/performance/p95_inference_time_ms",
+        "/comparison/auc/points",
+    ] {
+        assert!(report.pointer(pointer).is_some_and(Value::is_f64), "{pointer}: {report}");
+    }
+    assert_eq!(report["parts"], json!(["accuracy", "speed", "robustness"]));
+    assert!(!report["recommendations"].as_array().unwrap().is_empty());
+    let reduction = report["comparison"]["size_reduction_percent_by_stage"]["stage1"].as_f64().unwrap();
+    assert!((75.0..85.0).contains(&reduction), "{reduction}");
+    for result in report["detailed_results"].as_array().unwrap() {
+        let cascade = &result["accuracy"]["cascade"];
+        let first = &result["stages"][0]["times"]["median_ms"];
+        assert_eq!(&cascade["predicted_ms"], first, "one stage escalates to none");
+        assert_eq!(cascade["judged"].as_u64().unwrap() + cascade["refused"].as_u64().unwrap(), 10);
+        let curves = result["robustness"].as_array().unwrap();
+        assert_eq!(curves.len(), 6);
+        for curve in curves {
+            assert!(curve["points"].as_array().unwrap().len() >= 4, "{curve}");
+            assert!(curve["points"][0]["auc_interval"].is_array(), "{curve}");
+        }
+    }
+    let html = std::fs::read_to_string(output.join("report.html")).unwrap();
+    assert_eq!(html.matches("<svg ").count(), 9, "speed, accuracy, size and six changes");
+    let foreign = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    for reference in ["http", "src=", "href", "url("] {
+        assert!(!foreign.contains(reference), "{reference} in the page");
+    }
+    assert!(output.join("plots/robustness-jpeg.svg").exists());
+
+    let (status, checklist) = ready(&models("first-int8"), &[&output.join("bench.json")]);
+    for (demand, passed) in [
+        ("every model > 75 % smaller", json!(true)),
+        ("memory < 512 MB", json!(true)),
+        ("ONNX models load", json!(true)),
+        ("package whole", json!(true)),
+        ("golden vectors", json!(true)),
+        ("benchmark done", json!(true)),
+        ("speed-up > 3x beside onnxruntime-web", Value::Null),
+        ("file in floats", Value::Null),
+        ("> 80 % of the component", Value::Null),
+        ("leakage", Value::Null),
+    ] {
+        assert_eq!(line(&checklist, demand)["passed"], passed, "{demand}: {checklist}");
+    }
+    // Not the leakage: the toy's fakes count as noise, so none was judged.
+    for demand in ["AUC > 0.85", "F1 > 0.80", "ECE < 0.05", "filtration", "AUC degradation"] {
+        assert!(line(&checklist, demand)["passed"].is_boolean(), "{demand}: {checklist}");
+    }
+    let failed = checklist["failed"].as_u64().unwrap();
+    assert_eq!(status.status.code(), Some(i32::from(failed > 0)), "{checklist}");
+
+    // The same figures again, but for times.
+    let again = folder.join("again");
+    let mut command = bench(&models("first-int8"), &pictures, &again);
+    command.args(["--only", "accuracy", "robustness"]).arg("--config").arg(config(folder, 3));
+    assert_eq!(command.env("RAYON_NUM_THREADS", "1").output().unwrap().status.code(), Some(0));
+    let second = read(&again.join("bench.json"));
+    let worth = |report: &Value| {
+        let result = &report["detailed_results"][0];
+        (result["accuracy"]["sets"].clone(), result["robustness"].clone())
+    };
+    assert_eq!(worth(&second), worth(&report));
+    assert_eq!(second["parts"], json!(["accuracy", "robustness"]));
+
+    let (_, partial) = ready(&models("first-int8"), &[&again.join("bench.json")]);
+    assert_eq!(line(&partial, "benchmark done")["passed"], Value::Null, "speed was not asked for: {partial}");
+
+    // What is of another bundle or another version proves nothing.
+    let (other, _) = ready(&models("first"), &[&output.join("bench.json")]);
+    assert!(
+        other.status.code() == Some(1) && stderr(&other).contains("not of this one"),
+        "{}",
+        stderr(&other)
+    );
+    let newer = folder.join("newer.json");
+    let text = std::fs::read_to_string(output.join("bench.json")).unwrap();
+    std::fs::write(&newer, text.replace("\"schema_version\": \"1.", "\"schema_version\": \"2.")).unwrap();
+    let (newer, _) = ready(&models("first-int8"), &[&newer]);
+    assert!(
+        newer.status.code() == Some(1) && stderr(&newer).contains("schema_version"),
+        "{}",
+        stderr(&newer)
+    );
+}
+
+#[test]
+fn ready_reads_what_the_tests_printed_and_fails_with_them() {
+    let folder = common::folder("ready-log");
+    let log = folder.join("tests.log");
+    let steps = ["rust", "fuzz", "wasm", "pipeline", "browser", "onnx", "tflite", "arm", "gpu"];
+    let write = |failed: &str| {
+        let line = |step: &&str| match *step == failed {
+            true => format!("== {step}: about\n== {step} FAILED in 1.0 s: why\n"),
+            false => format!("== {step}: about\n== {step} passed in 1.0 s\n"),
+        };
+        std::fs::write(&log, steps.iter().map(line).collect::<String>()).unwrap();
+    };
+    write("none");
+    let (output, checklist) = ready(&models("first-int8"), &[&log]);
+    assert_eq!((output.status.code(), &checklist["failed"]), (Some(0), &json!(0)), "{checklist}");
+    assert_eq!(line(&checklist, "integration")["passed"], true);
+    assert_eq!(line(&checklist, "AUC > 0.85")["passed"], Value::Null);
+    let strict = aware(&["ready", "--strict"]).arg(models("first-int8")).output().unwrap();
+    assert_eq!(strict.status.code(), Some(1), "not everything is measured");
+    let text = String::from_utf8(strict.stdout).unwrap();
+    assert!(text.contains("not measured") && text.contains("aware bench BUNDLE"), "{text}");
+
+    write("browser");
+    let (output, checklist) = ready(&models("first-int8"), &[&log]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(line(&checklist, "integration")["passed"], false);
+    assert_eq!(line(&checklist, "edge cases")["passed"], true);
+    assert_eq!(line(&checklist, "> 80 %")["passed"], true, "eight of nine");
+
+    std::fs::write(&log, "hello").unwrap();
+    let (output, _) = ready(&models("first-int8"), &[&log]);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("is neither"), "{}", stderr(&output));
+}
+
+#[test]
+fn ready_fails_for_an_altered_bundle() {
+    let folder = common::folder("ready-altered");
+    for entry in std::fs::read_dir(models("first-int8")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    }
+    let network = folder.join("stage1.onnx");
+    let mut bytes = std::fs::read(&network).unwrap();
+    bytes[1_000_000] ^= 1;
+    std::fs::write(&network, bytes).unwrap();
+    let (output, checklist) = ready(&folder, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(line(&checklist, "package whole")["passed"], false, "{checklist}");
+
+    let pictures = manifest("bench-altered", |_| true);
+    let refused = bench(&folder, &pictures, &folder.join("out")).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("stage1.onnx") && stderr(&refused).contains("sha256"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[test]
+fn bench_refuses_pictures_that_tell_nothing() {
+    let folder = common::folder("bench-refused");
+    let refused = |pictures: &Path, options: &[&str], says: &str| {
+        let output =
+            bench(&models("first-int8"), pictures, &folder.join("out")).args(options).output().unwrap();
+        assert!(
+            output.status.code() == Some(1) && stderr(&output).contains(says),
+            "{says}: {}",
+            stderr(&output)
+        );
+        assert!(!folder.join("out").exists(), "{says}: nothing may be written");
+    };
+    let none = manifest("bench-no-test", |sample| sample.split != Split::Test);
+    refused(&none, &[], "no picture in its test split");
+    let real = manifest("bench-one-class", |sample| !(sample.split == Split::Test && sample.is_fake()));
+    refused(&real, &[], "an AUC needs both");
+    let whole = manifest("bench-other-set", |_| true);
+    refused(&whole, &["--datasets", "nowhere"], "nowhere");
+    let config = folder.join("config.json");
+    std::fs::write(&config, r#"{"devices": 1}"#).unwrap();
+    refused(&whole, &["--config", config.to_str().unwrap()], "devices");
+    refused(&folder.join("absent.csv"), &[], "absent.csv");
+}
+
+#[cfg(unix)]
+#[test]
+fn c01_what_was_measured_before_a_stop_is_kept() {
+    let pictures = manifest("bench-stopped", |_| true);
+    let folder = pictures.parent().unwrap();
+    let output = folder.join("out");
+    let mut command = bench(&models("first-int8"), &pictures, &output);
+    let mut child = command.arg("--config").arg(config(folder, 100_000)).spawn().unwrap();
+    let written = output.join("bench.json");
+    let accuracy_is_done = || {
+        let report =
+            std::fs::read(&written).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        report.is_some_and(|report| report["parts"] == json!(["accuracy"]))
+    };
+    for _ in 0..6000 {
+        if accuracy_is_done() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(accuracy_is_done());
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let report = read(&written);
+    assert_eq!((&report["stopped"], &report["parts"]), (&json!(true), &json!(["accuracy"])));
+    assert!(report["summary"]["accuracy"]["avg_auc"].is_f64(), "{report}");
+    assert!(std::fs::read_to_string(output.join("report.html")).unwrap().contains("Stopped before its end"));
+    let (_, checklist) = ready(&models("first-int8"), &[&written]);
+    assert_eq!(line(&checklist, "benchmark done")["passed"], false, "{checklist}");
+}
