@@ -66,7 +66,7 @@ for (const colorScheme of ['light', 'dark']) {
     await page.click('#to-benchmark');
     await bench('idle');
     assert.deepEqual(await complaints(page), [], 'benchmark');
-    await page.evaluate(() => (location.hash = '#benchmark?seconds=0.2&places=cpu-simd128,gpu&start'));
+    await page.evaluate(() => (location.hash = '#benchmark?seconds=0.2&runs=3&places=cpu-simd128,gpu&start'));
     await bench('running');
     assert.deepEqual(await complaints(page), [], 'benchmark, running');
     await bench('done');
