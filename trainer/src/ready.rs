@@ -9,7 +9,7 @@ use crate::bench::{BenchReport, Part};
 use crate::bundle::read_bundle_with_digest;
 use crate::cascade::{MAX_LEAKAGE, MIN_FILTRATION};
 use crate::dataset::Split;
-use crate::export::with_metadata;
+use crate::export::without_metadata;
 use crate::files::read_limited;
 use crate::optimize::{OptimizationReport, OptimizationResult};
 use crate::validation::Validation;
@@ -169,7 +169,7 @@ impl Evidence {
 
 /// SHA-256 of an ONNX file without what it says of itself.
 fn plain_sha256(onnx: &[u8]) -> Result<String> {
-    Ok(sha256_hex(&with_metadata(onnx, Vec::new())?))
+    Ok(sha256_hex(&without_metadata(onnx)?))
 }
 
 /// Steps in what `cargo xtask test` printed.
@@ -223,7 +223,7 @@ fn optimisation(evidence: &Evidence) -> Vec<Line> {
     // The seed's speed-up is in a page; natively our integers run beside our floats.
     let in_page = worst(optimised(|result| Some(result.page.as_ref()?.speedup)), f64::min);
     let native = comparison.and_then(|c| worst(c.speedup_by_stage.values().copied(), f64::min));
-    let loss = comparison.map(|c| c.accuracy_degradation_percent);
+    let loss = comparison.and_then(|c| c.accuracy_degradation_percent);
     let loss =
         worst(loss.into_iter().chain(optimised(|result| result.accuracy_degradation_percent)), f64::max);
     let memory = evidence.peak_memory_bytes.map(|bytes| bytes as f64 / 1e6);

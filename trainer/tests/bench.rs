@@ -142,7 +142,7 @@ fn h_a_bundle_is_measured_beside_its_floats_and_told_whether_it_is_ready() {
         assert!(line(&checklist, demand)["passed"].is_boolean(), "{demand}: {checklist}");
     }
     let failed = checklist["failed"].as_u64().unwrap();
-    assert_eq!(status.status.code(), Some(i32::from(failed > 0)), "{checklist}");
+    assert_eq!(status.status.code(), Some(if failed > 0 { 3 } else { 0 }), "{checklist}");
 
     // The same figures again, but for times.
     let again = folder.join("again");
@@ -196,13 +196,13 @@ fn ready_reads_what_the_tests_printed_and_fails_with_them() {
     assert_eq!(line(&checklist, "integration")["passed"], true);
     assert_eq!(line(&checklist, "AUC > 0.85")["passed"], Value::Null);
     let strict = aware(&["ready", "--strict"]).arg(models("first-int8")).output().unwrap();
-    assert_eq!(strict.status.code(), Some(1), "not everything is measured");
+    assert_eq!(strict.status.code(), Some(3), "not everything is measured");
     let text = String::from_utf8(strict.stdout).unwrap();
     assert!(text.contains("not measured") && text.contains("aware bench BUNDLE"), "{text}");
 
     write("browser");
     let (output, checklist) = ready(&models("first-int8"), &[&log]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert_eq!(line(&checklist, "integration")["passed"], false);
     assert_eq!(line(&checklist, "edge cases")["passed"], true);
     assert_eq!(line(&checklist, "> 80 %")["passed"], true, "eight of nine");
@@ -224,7 +224,7 @@ fn ready_fails_for_an_altered_bundle() {
     bytes[1_000_000] ^= 1;
     std::fs::write(&network, bytes).unwrap();
     let (output, checklist) = ready(&folder, &[]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert_eq!(line(&checklist, "package whole")["passed"], false, "{checklist}");
 
     let pictures = manifest("bench-altered", |_| true);

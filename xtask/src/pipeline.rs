@@ -1,16 +1,19 @@
-//! `cargo xtask pipeline`: data -> manifest -> network -> integers -> bundle -> validation, one command each.
+//! `cargo xtask pipeline`: data -> manifest -> network -> integers -> bundle -> validation -> report, one command each.
 
-use crate::process::{LONG, run_shown};
+use crate::process::{LONG, run_for_code, run_shown};
 use crate::project::Project;
 use crate::say::say;
 use crate::{artifacts, install};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// Limit of one step of a full run.
 const DAYS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What `aware ready` ends with where a line fails.
+const NOT_READY: i32 = 3;
 
 /// How much is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -83,13 +86,38 @@ pub fn run(project: &Project, config: &PipelineConfig) -> Result<()> {
     let card = output.join("CARD.md");
     std::fs::write(&card, "# Written by `cargo xtask pipeline`\n\nNot judged by anybody yet.\n")
         .with_context(|| format!("cannot write {}", card.display()))?;
-    let bundle = output.join("bundle");
-    let mut write = aware("bundle");
-    write.arg("--run").arg(&run).arg("--optimized").arg(optimized.join("stage1")).arg("--card").arg(&card);
-    write.args(["--name", "pipeline", "--version", "0.0.0", "--licence", "not for use"]);
-    step("bundle", write.arg("--config").arg(deployment(mode, output)?).arg("--output").arg(&bundle), DAYS)?;
+    let deployment = deployment(mode, output)?;
+    let write = |folder: &Path| {
+        let mut write = aware("bundle");
+        write.arg("--run").arg(&run).arg("--card").arg(&card).arg("--output").arg(folder);
+        write.args(["--name", "pipeline", "--version", "0.0.0", "--licence", "not for use"]);
+        write
+    };
+    let [bundle, floats] = ["bundle", "bundle-floats"].map(|name| output.join(name));
+    let integers = optimized.join("stage1");
+    step("bundle", write(&bundle).arg("--optimized").arg(integers).arg("--config").arg(deployment), DAYS)?;
     step("validate", aware("validate").arg(&bundle), LONG)?;
-    say!("everything is in {}; open {}", output.display(), optimized.join("report.html").display());
+    // What the integers are compared with.
+    step("bundle of floats", &mut write(&floats), DAYS)?;
+    let bench = output.join("bench");
+    let mut measure = aware("bench");
+    measure.arg(&bundle).arg("--original").arg(&floats).arg("--pictures").arg(&manifest);
+    step("bench", measure.arg("--output").arg(&bench), DAYS)?;
+    let mut ready = aware("ready");
+    ready.arg(&bundle).arg("--report").arg(bench.join("bench.json"));
+    say!("-- ready");
+    // That a network is not good enough is an answer, and no fault of the step.
+    match run_for_code(ready.arg(optimized.join("optimization_comparison.json")), LONG)? {
+        Some(0) => say!("ready"),
+        Some(NOT_READY) => say!("not ready: the lines above say why"),
+        _ => bail!("the step ready failed"),
+    }
+    say!(
+        "everything is in {}; open {} and {}",
+        output.display(),
+        optimized.join("report.html").display(),
+        bench.join("report.html").display()
+    );
     Ok(())
 }
 

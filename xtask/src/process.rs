@@ -40,6 +40,18 @@ pub fn run_captured(command: &mut Command, limit: Duration) -> Result<String> {
     }
 }
 
+/// Runs `command` with its output shown; its exit code comes back where it has one.
+///
+/// # Errors
+/// If it does not start, or takes longer than `limit`.
+pub fn run_for_code(command: &mut Command, limit: Duration) -> Result<Option<i32>> {
+    let mut child = spawn(command)?;
+    match wait(&mut child, limit) {
+        Ok(status) => Ok(status.code()),
+        ended => bail!(failure(command, ended)),
+    }
+}
+
 /// Runs `command` with its output shown.
 ///
 /// # Errors

@@ -58,7 +58,11 @@ const STEPS: &[Step] = &[
     },
     Step { name: "build", about: "program and page", run: build },
     Step { name: "browser", about: "tests of the page in headless Chromium", run: browser },
-    Step { name: "pipeline", about: "from pictures to a validated bundle, on a toy set", run: pipeline },
+    Step {
+        name: "pipeline",
+        about: "from pictures to a validated bundle and a report on it, on a toy set",
+        run: pipeline,
+    },
     Step { name: "gpu", about: "all three networks on a GPU, or its imitation, beside the CPU", run: gpu },
     Step {
         name: "onnx",

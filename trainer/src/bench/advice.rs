@@ -36,13 +36,12 @@ pub fn recommendations(report: &BenchReport) -> Vec<String> {
     });
     said.extend(best_trade(results));
     results.iter().for_each(|result| said.extend(of_subject(result)));
-    if let Some(comparison) =
-        report.comparison.as_ref().filter(|c| c.accuracy_degradation_percent >= MAX_DEGRADATION_PERCENT)
-    {
+    let degradation =
+        report.comparison.as_ref().and_then(|comparison| comparison.accuracy_degradation_percent);
+    if let Some(degradation) = degradation.filter(|percent| *percent >= MAX_DEGRADATION_PERCENT) {
         said.push(format!(
-            "Integers lose {:.2} % of the AUC, less than {MAX_DEGRADATION_PERCENT} % were asked for: learn in integers \
-             (`aware optimize`), or give more layers eight bits.",
-            comparison.accuracy_degradation_percent
+            "Integers lose {degradation:.2} % of the AUC, less than {MAX_DEGRADATION_PERCENT} % were asked for: learn in \
+             integers (`aware optimize`), or give more layers eight bits."
         ));
     }
     said

@@ -290,8 +290,8 @@ pub struct Comparison {
     pub speedup_by_stage: BTreeMap<String, f64>,
     /// The same from bytes to verdict.
     pub inference_speedup: Option<f64>,
-    /// Loss of AUC, relative.
-    pub accuracy_degradation_percent: f64,
+    /// Loss of AUC, relative; none where there was no AUC to lose.
+    pub accuracy_degradation_percent: Option<f64>,
     /// Loss of AUC, with its interval.
     pub auc: AucLoss,
 }
@@ -325,7 +325,8 @@ impl Comparison {
             size_reduction_percent_by_stage: BTreeMap::new(),
             speedup_by_stage: BTreeMap::new(),
             inference_speedup: None,
-            accuracy_degradation_percent: 100.0 * (auc.original - auc.optimized) / auc.original,
+            accuracy_degradation_percent: (auc.original > 0.0)
+                .then(|| 100.0 * (auc.original - auc.optimized) / auc.original),
             auc,
         }
     }
@@ -548,5 +549,19 @@ mod tests {
         let times = Times::of((1..=101).rev().map(f64::from).collect()).unwrap();
         assert_eq!((times.min_ms, times.median_ms, times.p90_ms, times.p95_ms), (1.0, 51.0, 91.0, 96.0));
         assert_eq!((times.mean_ms, times.runs), (51.0, 101));
+    }
+
+    /// A network that calls every real face a fake has an AUC of 0; the report on it must be read again.
+    #[test]
+    fn where_there_is_no_auc_nothing_is_lost() {
+        let of = |original, optimized| {
+            let points = 100.0 * (original - optimized);
+            Comparison::of(AucLoss { original, optimized, points, interval: None, disagreement: 0.0 })
+        };
+        let nothing = of(0.0, 0.1);
+        assert_eq!(nothing.accuracy_degradation_percent, None);
+        let json = serde_json::to_string(&nothing).unwrap();
+        assert_eq!(serde_json::from_str::<Comparison>(&json).unwrap(), nothing);
+        assert_eq!(of(0.8, 0.6).accuracy_degradation_percent.map(f64::round), Some(25.0));
     }
 }

@@ -14,11 +14,14 @@ pub(super) const EXAMPLES: &str = "The bundle itself is checked on this machine.
     comes from reports: bench.json of `aware bench`, optimization_comparison.json of `aware optimize`, and what \
     `cargo xtask test` printed. Without its report a line says \"not measured\" and names the command. A report of another \
     bundle or version is an error. docs/ready.md lists the lines.\n\n\
-    Exit codes:\n  0  no line fails; with --strict, every line passes\n  1  a line fails, or a report cannot be read\n  \
-    2  the arguments are wrong\n\n\
+    Exit codes:\n  0  no line fails; with --strict, every line passes\n  1  a report cannot be read, or is of something else\n  \
+    2  the arguments are wrong\n  3  a line fails\n\n\
     Examples:\n  aware ready models/first-int8\n  \
     aware ready models/first-int8 --report runs/bench/bench.json runs/optimized/optimization_comparison.json runs/tests.log\n  \
     aware ready models/first-int8 --json | jq '.lines[] | select(.passed == false)'";
+
+/// Exit code where a line fails; an error has another one.
+const NOT_READY: u8 = 3;
 
 #[derive(Args)]
 pub(super) struct ReadyArgs {
@@ -50,5 +53,5 @@ pub(super) fn run_ready(args: &ReadyArgs) -> Result<ExitCode> {
         }
         false => print(&text(&lines))?,
     }
-    Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::from(NOT_READY) })
 }

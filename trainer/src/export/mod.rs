@@ -18,7 +18,7 @@ mod values;
 pub use bundle::{BundleSource, Origin, write_bundle};
 pub use cascade::{CascadeContent, write_cascade};
 pub use format::network_format;
-pub use onnx::{Metadata, onnx_bytes, onnx_model, with_metadata};
+pub use onnx::{Metadata, onnx_bytes, onnx_model, with_metadata, without_metadata};
 pub use quantise::{layer_inputs, layer_of, points, quantise, quantised};
 pub use ranges::{Range, observe};
 pub use scheme::{

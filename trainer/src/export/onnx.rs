@@ -87,6 +87,15 @@ pub fn with_metadata(onnx: &[u8], metadata: Metadata) -> anyhow::Result<Vec<u8>>
     Ok(model.encode_to_vec())
 }
 
+/// The ONNX file `onnx` without what it says of itself.
+///
+/// # Errors
+/// If it is no ONNX file.
+pub fn without_metadata(onnx: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let model = ModelProto::decode(onnx).context("no ONNX file")?;
+    Ok(ModelProto { metadata_props: Vec::new(), ..model }.encode_to_vec())
+}
+
 /// Executor that writes a node where [`crate::models::Compute`] would compute.
 pub(super) struct GraphWriter<'a> {
     folded: &'a Folded,
