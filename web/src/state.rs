@@ -378,6 +378,7 @@ pub fn megabytes(progress: Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::LoadTimes;
 
     fn failure() -> Failure {
         Failure::new("empty", "the file is empty")
@@ -390,6 +391,9 @@ mod tests {
             version: text(),
             licence: text(),
             has_golden: true,
+            networks: Vec::new(),
+            sha256: text(),
+            times: LoadTimes::default(),
             quality: None,
         })
     }
