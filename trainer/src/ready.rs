@@ -18,7 +18,7 @@ use engine::bundle::sha256_hex;
 use engine::runtime::onnx::MAX_BYTES as MAX_ONNX_BYTES;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// Largest report that is read, in bytes.
 const MAX_REPORT_BYTES: u64 = 64 << 20;
@@ -155,6 +155,9 @@ impl Evidence {
     fn holds(&self, result: &OptimizationResult, folder: &Path) -> Result<bool> {
         let Some(details) = &result.details else { return Ok(false) };
         let file = &details.files.optimized;
+        for name in [&result.model_name, &file.name] {
+            ensure!(is_plain(name), "the report names {name:?}, which is no file beside it");
+        }
         let path = folder.join(&result.model_name).join(&file.name);
         let onnx =
             read_limited(&path, MAX_ONNX_BYTES as u64).context("the report's network lies beside it")?;
@@ -165,6 +168,12 @@ impl Evidence {
     fn optimised(&self) -> impl Iterator<Item = &OptimizationResult> {
         self.optimisation.iter().flatten()
     }
+}
+
+/// Whether `name` leads nowhere else: a report may come from anybody.
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
 }
 
 /// SHA-256 of an ONNX file without what it says of itself.
@@ -378,4 +387,17 @@ pub fn text(lines: &[Line]) -> String {
     let count = |passed: Option<bool>| lines.iter().filter(|line| line.passed == passed).count();
     let (passed, failed, unknown) = (count(Some(true)), count(Some(false)), count(None));
     text + &format!("{passed} pass, {failed} fail, {unknown} not measured\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_files_beside_it_alone() {
+        assert!(is_plain("stage1") && is_plain("stage1.int8.onnx"));
+        for name in ["", ".", "..", "../stage1", "a/b", "/etc/passwd", "a/../b"] {
+            assert!(!is_plain(name), "{name}");
+        }
+    }
 }

@@ -12,7 +12,7 @@
 //!    [`memory`] was refused;
 //! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from; [`saved_report`]: reports come back;
 //! 7. [`state`], [`history`] and [`device_check`]: what the page is doing, and did, without the document;
-//! 8. [`offline`]: the page kept on this device; [`page`]: events -> state;
+//! 8. [`offline`]: the page kept on this device; [`page`]: events -> state, by a `link` that callbacks hold;
 //! 9. [`view`]: state -> document, with parts of its own for stages and videos;
 //! 10. [`benchmark`]: how fast this device is, by workers of its own that answer what [`timing`] asks.
 
@@ -40,6 +40,7 @@ pub mod saved_report;
 pub mod device_check;
 pub mod offline;
 pub mod state;
+mod link;
 pub mod page;
 pub mod view;
 mod view_history;

@@ -1,32 +1,31 @@
 //! The page: what happens when, and what becomes of it.
+//!
+//! [`listeners`]: events of the document; [`queue`]: files in their turn; [`film`]: a video or camera; [`second`]: wonnx. What
+//! stands here is the rest: the engine's worker, what it answers, and what happens where it fails.
+
+mod film;
+mod listeners;
+mod queue;
+mod second;
 
 use crate::benchmark;
-use crate::camera;
 use crate::device_check::DeviceCheck;
 use crate::download::describe;
-use crate::history::{Entry, Outcome};
-use crate::message::{Failure, Request, Response, SecondRequest, SecondResponse};
+use crate::link::{Link, Shown};
+use crate::message::{Failure, Request, Response};
 use crate::offline::Keeper;
-use crate::player::{Player, PlayerEvent};
-use crate::samples::{Sample, fetch_samples};
-use crate::saved_report::{self, SavedReport, is_saved};
-use crate::state::{Heat, Model, Phase, Picture, Second, State, Task, Watching};
+use crate::player::Player;
+use crate::state::{Heat, Model, Phase, Picture, Second, State, Task};
 use crate::timer::Timer;
-use crate::view::{View, set_dragging};
+use crate::view::View;
 use crate::worker_handle::{Script, ScriptPolicy, WorkerHandle};
-use engine::video::report::{End, FaceSample};
-use std::cell::RefCell;
+use engine::video::report::End;
+use listeners::{listen, show_samples};
 use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{
-    Blob, ClipboardEvent, DragEvent, Element, Event, EventTarget, File, FileList, HtmlInputElement,
-    KeyboardEvent, MediaStream, MouseEvent,
-};
-
-/// Most files at a time.
-const MAX_FILES: usize = 200;
+use web_sys::{Blob, EventTarget, File};
 
 /// A worker that says nothing for so long will not: its script or its wasm is stuck.
 const SILENCE_MS: i32 = 60_000;
@@ -38,37 +37,32 @@ const SILENCE_MS: i32 = 60_000;
 pub fn start() -> Result<(), JsValue> {
     let view = View::attach()?;
     let policy = Rc::new(ScriptPolicy::create()?);
-    let page = Rc::new_cyclic(|me| {
-        RefCell::new(Page {
-            link: Link(me.clone()),
-            view,
-            policy: policy.clone(),
-            state: State::default(),
-            engine: None,
-            silence: None,
-            keeper: None,
-            wonnx: None,
-            picture: None,
-            player: None,
-            queue: VecDeque::new(),
-            is_open: false,
-            last_id: 0,
-        })
+    let (page, link) = Link::keep(|link| Page {
+        link,
+        view,
+        policy: policy.clone(),
+        state: State::default(),
+        engine: None,
+        silence: None,
+        keeper: None,
+        wonnx: None,
+        picture: None,
+        player: None,
+        queue: VecDeque::new(),
+        is_open: false,
+        last_id: 0,
     });
-    // Callbacks hold it weakly; the page itself lives as long as its document.
-    std::mem::forget(page.clone());
     listen(&page.borrow())?;
-    let link = page.borrow().link.clone();
     link.update(Page::open_engine);
     let left = link.clone();
-    benchmark::page::start(policy, move || left.update(Page::stop))?;
+    benchmark::page::start(policy, move || left.update(Page::cancel))?;
     spawn_local(show_samples(link));
     Ok(())
 }
 
 /// State, document and workers.
 struct Page {
-    link: Link,
+    link: Link<Page>,
     view: View,
     policy: Rc<ScriptPolicy>,
     state: State,
@@ -90,25 +84,13 @@ struct Page {
     last_id: u32,
 }
 
-/// The page, for callbacks.
-#[derive(Clone)]
-struct Link(Weak<RefCell<Page>>);
-
-impl Link {
-    /// Runs `change` on the page and shows what came out.
-    fn update(&self, change: impl FnOnce(&mut Page)) {
-        let Some(page) = self.0.upgrade() else { return };
-        let shown = page.try_borrow_mut().map_err(|error| error.to_string().into()).and_then(|mut page| {
-            change(&mut page);
-            page.settle();
-            page.keep()?;
-            let Page { view, state, .. } = &mut *page;
-            view.render(state)
-        });
-        // Only here, where nothing is borrowed: what is thrown passes by all destructors.
-        if let Err(error) = shown {
-            wasm_bindgen::throw_val(error);
-        }
+impl Shown for Page {
+    fn show(&mut self) -> Result<(), JsValue> {
+        self.settle();
+        self.keep()?;
+        self.state.waiting = self.queue.len();
+        let Page { view, state, .. } = self;
+        view.render(state)
     }
 }
 
@@ -158,117 +140,6 @@ impl Page {
         self.state.picture = None;
         self.state.second = Second::Off;
         self.state.heat = Heat::Off;
-    }
-
-    /// Judges `files`, which were chosen, dropped or pasted, one after the other; a saved report is opened.
-    fn take(&mut self, files: Option<FileList>) {
-        let files = files.map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect());
-        let files: VecDeque<File> = files.unwrap_or_default();
-        match files.len() {
-            0 => self.fail(Failure::new(
-                "no_file",
-                "that was no file; save the picture, then choose the file: links are not followed, so that \
-                 nothing leaves this device",
-            )),
-            1 if is_saved(&files[0]) => self.open_report(files[0].clone()),
-            count if count > MAX_FILES => {
-                let advice = "for more, the program `aware scan` judges whole folders";
-                let message =
-                    format!("those were {count} files; at most {MAX_FILES} are judged at a time; {advice}");
-                self.fail(Failure::new("too_many", message));
-            }
-            _ => {
-                self.queue = files;
-                self.judge_next();
-            }
-        }
-    }
-
-    /// Judges the next file that waits, if there is one.
-    fn judge_next(&mut self) {
-        let Some(file) = self.queue.pop_front() else { return };
-        self.state.waiting = self.queue.len();
-        let about = Picture { name: file.name(), sample: None, is_report: false };
-        self.begin(file.into(), about);
-    }
-
-    /// Judges no more files than the one that is under way.
-    fn empty_queue(&mut self) {
-        self.queue.clear();
-        self.state.waiting = 0;
-    }
-
-    /// Takes a verdict, or why there is none, into the visit's history, and goes on with what waits.
-    fn settle(&mut self) {
-        let outcome = match &self.state.task {
-            _ if !self.is_open => return,
-            Task::Judged(report) => Outcome::Picture(report.clone()),
-            Task::Watched(report) => Outcome::Video(report.verdict.label),
-            Task::Failed(failure) => Outcome::Failed(failure.clone()),
-            _ => return,
-        };
-        self.is_open = false;
-        let name = self.state.picture.as_ref().map(|picture| picture.name.clone()).unwrap_or_default();
-        self.state.history.push(Entry { name, file: self.picture.clone(), outcome });
-        self.judge_next();
-    }
-
-    /// Shows a picture of the history again.
-    fn show_entry(&mut self, at: usize) {
-        let Some(Entry { name, file: Some(file), outcome: Outcome::Picture(report) }) =
-            self.state.history.entries().get(at).cloned()
-        else {
-            return;
-        };
-        self.empty_queue();
-        self.clear();
-        self.state.picture = Some(Picture { name, sample: None, is_report: false });
-        self.state.task = match self.view.set_result_files(Some(&file), &report) {
-            Ok(()) => Task::Judged(report),
-            Err(error) => Task::Failed(Failure::new("page", describe(&error))),
-        };
-        self.picture = Some(file);
-    }
-
-    /// Shows the report in `file`.
-    fn open_report(&mut self, file: File) {
-        self.empty_queue();
-        self.clear();
-        self.state.task = Task::Idle;
-        let (link, id) = (self.link.clone(), self.last_id);
-        spawn_local(async move {
-            let read = saved_report::read(&file).await;
-            link.update(|page| {
-                // Else something was chosen meanwhile.
-                if page.last_id == id {
-                    page.show_report(file.name(), read);
-                }
-            });
-        });
-    }
-
-    fn show_report(&mut self, name: String, read: Result<SavedReport, Failure>) {
-        self.state.picture = Some(Picture { name, sample: None, is_report: true });
-        let shown = read.and_then(|read| {
-            let page_failure = |error: JsValue| Failure::new("page", describe(&error));
-            match read {
-                SavedReport::Picture(report) => {
-                    self.view.set_result_files(None, &report).map_err(page_failure)?;
-                    Ok(Task::Judged(report))
-                }
-                SavedReport::Video(report) => {
-                    self.view.set_video_report(&report).map_err(page_failure)?;
-                    Ok(Task::Watched(report))
-                }
-            }
-        });
-        self.state.task = shown.unwrap_or_else(Task::Failed);
-    }
-
-    /// Ends what runs, and keeps what is there.
-    fn cancel(&mut self) {
-        self.empty_queue();
-        self.stop();
     }
 
     /// Lets the engine run the golden vectors.
@@ -440,134 +311,6 @@ impl Page {
         }
     }
 
-    /// Watches the file that turned out to be a video.
-    fn open_video(&mut self, codec: Option<String>) {
-        let (Task::Judging, Some(file), Ok(video)) = (&self.state.task, &self.picture, self.view.video())
-        else {
-            return;
-        };
-        let (link, id) = (self.link.clone(), self.last_id);
-        let player = Player::of_file(video, file, move |event| {
-            link.update(|page| page.on_player(id, event, codec.as_deref()));
-        });
-        self.show_player(player, Watching::default());
-    }
-
-    /// Asks the visitor for the camera.
-    fn ask_for_camera(&mut self) {
-        self.empty_queue();
-        self.is_open = false;
-        self.clear();
-        self.state.task = Task::AskingForCamera;
-        let (link, id) = (self.link.clone(), self.last_id);
-        spawn_local(async move {
-            let opened = camera::open().await;
-            link.update(|page| match opened {
-                // Something else was chosen meanwhile.
-                Ok(stream) if page.last_id != id => camera::close(&stream),
-                Err(_) if page.last_id != id => {}
-                Ok(stream) => page.open_camera(stream),
-                Err(failure) => page.fail(failure),
-            });
-        });
-    }
-
-    fn open_camera(&mut self, stream: MediaStream) {
-        let Ok(video) = self.view.video() else { return camera::close(&stream) };
-        let (link, id) = (self.link.clone(), self.last_id);
-        let player = Player::of_camera(video, Clone::clone(&stream), move |event| {
-            link.update(|page| page.on_player(id, event, None));
-        });
-        if player.is_err() {
-            camera::close(&stream);
-        }
-        self.is_open = true;
-        self.state.picture = Some(Picture { name: "Camera".into(), sample: None, is_report: false });
-        self.show_player(player, Watching { is_live: true, ..Watching::default() });
-    }
-
-    fn show_player(&mut self, player: Result<Player, Failure>, watching: Watching) {
-        match player {
-            Ok(player) => {
-                self.player = Some(player);
-                self.state.task = Task::Watching(Box::new(watching));
-            }
-            Err(failure) => self.state.task = Task::Failed(failure),
-        }
-    }
-
-    fn on_player(&mut self, id: u32, event: PlayerEvent, codec: Option<&str>) {
-        if id != self.last_id {
-            if let PlayerEvent::Frame { picture, .. } = event {
-                picture.close();
-            }
-            return;
-        }
-        match event {
-            PlayerEvent::Opened(media) => {
-                if let Task::Watching(watching) = &mut self.state.task {
-                    watching.media = Some(media);
-                }
-                self.begin_watch();
-            }
-            PlayerEvent::Frame { time_s, picture } => {
-                let owned = picture.clone().into();
-                let request = Request::Look { id, time_s, picture };
-                let sent = self.engine.as_ref().map(|engine| engine.send_with(&request, &owned));
-                if let Some(Err(failure)) = sent {
-                    self.on_engine_death(failure);
-                }
-            }
-            PlayerEvent::Ended(end) => self.finish(end),
-            PlayerEvent::Failed(failure) => {
-                self.player = None;
-                let failure = if failure.code == "codec" { unplayable(codec) } else { failure };
-                self.state.task = Task::Failed(failure);
-            }
-        }
-    }
-
-    /// Tells the engine what is to be watched, once both are there.
-    fn begin_watch(&mut self) {
-        let (Task::Watching(watching), Model::Ready(_)) = (&self.state.task, &self.state.model) else {
-            return;
-        };
-        if let Some(media) = watching.media {
-            self.send(&Request::Watch { id: self.last_id, media });
-        }
-    }
-
-    fn on_look(&mut self, faces: Vec<FaceSample>, size: [u32; 2], samples: u32) {
-        let (Task::Watching(watching), Some(player)) = (&mut self.state.task, &self.player) else { return };
-        watching.counts = player.counts();
-        watching.samples = samples;
-        watching.size = size;
-        if !faces.is_empty() {
-            watching.faces = faces;
-        }
-    }
-
-    /// Ends the video with what was looked at so far.
-    fn finish(&mut self, end: End) {
-        if let (Task::Watching(_), Some(player)) = (&self.state.task, &self.player) {
-            player.stop();
-            self.send(&Request::Finish { id: self.last_id, end });
-        }
-    }
-
-    /// Stops the video or camera by the visitor's wish. A camera has no end of its own.
-    fn stop(&mut self) {
-        let Task::Watching(watching) = &self.state.task else { return };
-        let is_live = watching.is_live;
-        if watching.plan.is_none() {
-            // Nothing was looked at yet.
-            self.clear();
-            self.state.task = Task::Idle;
-            return;
-        }
-        self.finish(if is_live { End::Whole } else { End::Interrupted });
-    }
-
     /// Lets the engine show what moved the answer, or hides it.
     fn explain(&mut self) {
         let (Task::Judged(report), Some(picture)) = (&self.state.task, self.picture.clone()) else { return };
@@ -581,65 +324,6 @@ impl Page {
             }
         }
     }
-
-    /// Goes to the place of the timeline that was clicked.
-    fn seek(&self, event: &MouseEvent) {
-        let (Task::Watched(report), Some(player)) = (&self.state.task, &self.player) else { return };
-        if let Ok(Some(time_s)) = self.view.time_at(event, report) {
-            player.seek(time_s);
-        }
-    }
-
-    /// Starts wonnx on the region that was judged.
-    fn ask_second_opinion(&mut self) {
-        let (Task::Judged(report), Some(picture)) = (&self.state.task, self.picture.clone()) else { return };
-        let request = SecondRequest::Opinion { picture, crop: report.crop };
-        self.state.second = Second::Running;
-        let (on_response, on_death) = (self.link.clone(), self.link.clone());
-        let opened = WorkerHandle::open(
-            &self.policy,
-            Script::Wonnx,
-            "",
-            move |response| on_response.update(|page| page.on_second_response(response, &request)),
-            move |failure| on_death.update(|page| page.end_second_opinion(Second::Failed(failure))),
-        );
-        match opened {
-            Ok(worker) => self.wonnx = Some(worker),
-            Err(failure) => self.end_second_opinion(Second::Failed(failure)),
-        }
-    }
-
-    fn on_second_response(&mut self, response: SecondResponse, request: &SecondRequest) {
-        match response {
-            SecondResponse::Started => {
-                let sent = self.wonnx.as_ref().map(|wonnx| wonnx.send(request));
-                if let Some(Err(failure)) = sent {
-                    self.end_second_opinion(Second::Failed(failure));
-                }
-            }
-            // Only the benchmark asks for times, of workers of its own.
-            SecondResponse::Time(_) => {}
-            SecondResponse::Opinion(opinion) => self.end_second_opinion(Second::Done(opinion)),
-            SecondResponse::Failed(failure) => self.end_second_opinion(Second::Failed(failure)),
-        }
-    }
-
-    /// Ends wonnx, and with it its device.
-    fn end_second_opinion(&mut self, second: Second) {
-        self.wonnx = None;
-        self.state.second = second;
-    }
-}
-
-/// Why a video does not play here, and what helps.
-fn unplayable(codec: Option<&str>) -> Failure {
-    let what =
-        codec.map_or_else(|| "this video".to_owned(), |codec| format!("this video, which holds {codec},"));
-    let message = format!(
-        "this browser does not play {what} or it is damaged; convert it to MP4 with H.264, or judge the file with the \
-         program `aware detect`"
-    );
-    Failure::new("codec", message)
 }
 
 /// The worker's name: where networks are to run, as `?backend=cpu` or `?backend=gpu` in the page's address wishes.
@@ -650,144 +334,6 @@ fn wish() -> String {
         search.trim_start_matches('?').split('&').filter_map(|part| part.strip_prefix("backend="));
     let wish = parts.find(|part| wishes.contains(part));
     wish.map(|wish| format!("?{wish}")).unwrap_or_default()
-}
-
-/// Connects the document's events with `page`.
-fn listen(page: &Page) -> Result<(), JsValue> {
-    let (view, link) = (&page.view, &page.link);
-    let document = view.document();
-
-    let (input, on_change) = (view.input()?, link.clone());
-    on(view.input()?.as_ref(), "change", move |_: Event| {
-        let files = input.files();
-        on_change.update(|page| page.take(files));
-        // Else the same file, chosen once more, would be no change.
-        input.set_value("");
-    })?;
-
-    let (on_drop, marked) = (link.clone(), document.clone());
-    on(document, "drop", move |event: DragEvent| {
-        event.prevent_default();
-        set_dragging(&marked, false);
-        on_drop.update(|page| page.take(event.data_transfer().and_then(|data| data.files())));
-    })?;
-    for (name, dragging) in [("dragover", true), ("dragleave", false)] {
-        let marked = document.clone();
-        on(document, name, move |event: DragEvent| {
-            // Without this the browser would leave the page for the dropped file.
-            event.prevent_default();
-            set_dragging(&marked, dragging);
-        })?;
-    }
-
-    let on_paste = link.clone();
-    on(document, "paste", move |event: ClipboardEvent| {
-        on_paste.update(|page| page.take(event.clipboard_data().and_then(|data| data.files())));
-    })?;
-
-    let on_retry = link.clone();
-    on(view.element("retry")?.as_ref(), "click", move |_: Event| on_retry.update(Page::retry))?;
-    let on_check = link.clone();
-    on(view.element("check")?.as_ref(), "click", move |_: Event| on_check.update(Page::check_device))?;
-    let on_camera = link.clone();
-    on(view.element("camera")?.as_ref(), "click", move |_: Event| on_camera.update(Page::ask_for_camera))?;
-    let on_stop = link.clone();
-    on(view.element("film-stop")?.as_ref(), "click", move |_: Event| on_stop.update(Page::stop))?;
-    let on_explain = link.clone();
-    on(view.element("explain")?.as_ref(), "click", move |_: Event| on_explain.update(Page::explain))?;
-    let on_seek = link.clone();
-    on(view.element("timeline")?.as_ref(), "click", move |event: MouseEvent| {
-        on_seek.update(|page| page.seek(&event));
-    })?;
-    // Boxes follow the video while it is looked at again.
-    let on_time = link.clone();
-    on(view.element("film-video")?.as_ref(), "timeupdate", move |_: Event| on_time.update(|_| {}))?;
-    let on_cancel = link.clone();
-    on(view.element("queue-stop")?.as_ref(), "click", move |_: Event| on_cancel.update(Page::empty_queue))?;
-    let on_escape = link.clone();
-    on(document, "keydown", move |event: KeyboardEvent| {
-        if event.key() == "Escape" {
-            on_escape.update(Page::cancel);
-        }
-    })?;
-    let on_entry = link.clone();
-    on(view.element("history-list")?.as_ref(), "click", move |event: Event| {
-        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-        let button = target.and_then(|target| target.closest("[data-entry]").ok().flatten());
-        let at = button.and_then(|button| button.get_attribute("data-entry")?.parse().ok());
-        if let Some(at) = at {
-            on_entry.update(|page| page.show_entry(at));
-        }
-    })?;
-    let on_forget = link.clone();
-    on(view.element("history-clear")?.as_ref(), "click", move |_: Event| {
-        on_forget.update(|page| page.state.history.clear());
-    })?;
-    on(view.element("print")?.as_ref(), "click", move |_: Event| {
-        // A browser that does not print has said so itself.
-        let _ = web_sys::window().map(|window| window.print());
-    })?;
-    let (choice, printed) = (view.typed::<HtmlInputElement>("print-picture")?, document.clone());
-    on(view.element("print-picture")?.as_ref(), "change", move |_: Event| {
-        if let Some(body) = printed.body() {
-            // Refused are only empty words and words with spaces.
-            let _ = body.class_list().toggle_with_force("no-picture-in-print", !choice.checked());
-        }
-    })?;
-    let on_stop_loading = link.clone();
-    on(view.element("stop-loading")?.as_ref(), "click", move |_: Event| {
-        on_stop_loading.update(Page::stop_loading);
-    })?;
-    for (name, act) in [("update-now", Keeper::switch as fn(&Keeper)), ("offline-forget", Keeper::forget)] {
-        let clicked = link.clone();
-        on(view.element(name)?.as_ref(), "click", move |_: Event| {
-            clicked.update(|page| page.keeper.iter().for_each(act));
-        })?;
-    }
-    let on_second = link.clone();
-    on(view.element("second")?.as_ref(), "click", move |_: Event| on_second.update(Page::ask_second_opinion))
-}
-
-/// Offers the samples of this site, if it has any.
-async fn show_samples(link: Link) {
-    let samples = fetch_samples().await;
-    link.update(|page| {
-        for (number, sample) in (1..).zip(samples) {
-            let clicked = page.link.clone();
-            let shown = page.view.add_sample(number, &sample).and_then(|button| {
-                on(button.as_ref(), "click", move |_: Event| {
-                    spawn_local(judge_sample(clicked.clone(), sample.clone(), number));
-                })
-            });
-            if let Err(error) = shown {
-                page.fail(Failure::new("page", describe(&error)));
-            }
-        }
-    });
-}
-
-async fn judge_sample(link: Link, sample: Sample, number: u32) {
-    let mut id = 0;
-    link.update(|page| {
-        page.last_id += 1;
-        id = page.last_id;
-    });
-    let fetched = sample.fetch().await;
-    link.update(|page| match fetched {
-        // Something else was chosen meanwhile.
-        _ if page.last_id != id => {}
-        Ok(picture) => {
-            page.judge(
-                picture,
-                Picture { name: format!("Sample {number}"), sample: Some(sample), is_report: false },
-            );
-        }
-        Err(_) => {
-            let message =
-                format!("sample {number} did not load; check the connection, or choose a picture of yours");
-            page.fail(Failure::new("sample_load", message));
-        }
-    });
 }
 
 /// Calls `listener` on each event `name` of `target`, for as long as the page lives.

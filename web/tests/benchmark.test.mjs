@@ -114,6 +114,21 @@ test('w7 an ONNX file of one\'s own runs where it can, and the others say why no
   assert.match((await row(page, 'file', 'cpu-simd128')).join(' '), /refused/);
 });
 
+test('w7 what is dropped on the benchmark is for it: a network, or a saved result', async (t) => {
+  const { page } = await visit(t, site, { query: '#benchmark' });
+  const drop = (name, text) => page.evaluate(({ name, text }) => {
+    const data = new DataTransfer();
+    data.items.add(new File([text], name));
+    document.dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
+  }, { name, text });
+  await drop('dropped.onnx', 'no network');
+  assert.match(await page.textContent('#bench-file-name'), /^dropped\.onnx/);
+  await drop('result.json', '{}');
+  await benchReached(page, 'error');
+  assert.equal(await page.getAttribute('#bench-error', 'data-code'), 'report');
+  assert.equal(await page.locator('#history-list li').count(), 0, 'it was judged as a picture');
+});
+
 test('w7 b01 a measurement is stopped with what is there, and is not valid; nor is one of a hidden page', async (t) => {
   const { page } = await visit(t, site, { query: '#benchmark' });
   await page.evaluate(() => (location.hash = '#benchmark?mode=full&start&places=cpu-simd128'));

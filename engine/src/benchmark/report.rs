@@ -161,7 +161,7 @@ pub struct Cell {
     /// Its times; none if it did not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
-    /// Largest difference of its output from the engine's on the processor, as a share of the largest value.
+    /// Largest difference of its output from that of the first place, as a share of the largest value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<f64>,
     /// Why it did not run, or why its times do not count.

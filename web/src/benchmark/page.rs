@@ -5,19 +5,20 @@ use super::place::Place;
 use super::runner::{self, Plan, Progress, Signals};
 use super::view::BenchmarkView;
 use crate::download::{FLOAT_FOLDER, describe};
+use crate::link::{Link, Shown};
 use crate::message::Failure;
 use crate::page::on;
 use crate::samples::{fetch_blob, fetch_samples};
+use crate::saved_report::is_saved;
 use crate::timing::check_size;
 use crate::worker_handle::ScriptPolicy;
 use engine::benchmark::BenchmarkReport;
 use engine::benchmark::report::{FileIdentity, MAX_BYTES};
 use engine::bundle::MANIFEST_NAME;
-use std::cell::RefCell;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Blob, Event, File, FileList, HtmlInputElement, KeyboardEvent, Window};
+use web_sys::{Blob, DragEvent, Event, File, FileList, KeyboardEvent, Window};
 
 /// What the benchmark is doing.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,24 +52,13 @@ struct Page {
     state: State,
     signals: Rc<Signals>,
     policy: Rc<ScriptPolicy>,
-    link: Link,
+    link: Link<Page>,
 }
 
-/// The page, for callbacks.
-#[derive(Clone)]
-struct Link(Weak<RefCell<Page>>);
-
-impl Link {
-    fn update(&self, change: impl FnOnce(&mut Page)) {
-        let Some(page) = self.0.upgrade() else { return };
-        let shown = page.try_borrow_mut().map_err(|error| error.to_string().into()).and_then(|mut page| {
-            change(&mut page);
-            let Page { view, state, .. } = &mut *page;
-            view.render(state)
-        });
-        if let Err(error) = shown {
-            wasm_bindgen::throw_val(error);
-        }
+impl Shown for Page {
+    fn show(&mut self) -> Result<(), JsValue> {
+        let Page { view, state, .. } = self;
+        view.render(state)
     }
 }
 
@@ -81,12 +71,7 @@ pub fn start(policy: Rc<ScriptPolicy>, on_enter: impl Fn() + 'static) -> Result<
     let view = BenchmarkView::attach()?;
     let options = Options::of(&address(&window), Place::processor());
     let state = State { options, task: Task::Idle, own_file: None, report: None, other: None };
-    let page = Rc::new_cyclic(|me| {
-        RefCell::new(Page { view, state, signals: Rc::default(), policy, link: Link(me.clone()) })
-    });
-    // Callbacks hold it weakly; it lives as long as its document.
-    std::mem::forget(page.clone());
-    let link = page.borrow().link.clone();
+    let (page, link) = Link::keep(|link| Page { view, state, signals: Rc::default(), policy, link });
     listen(&page.borrow(), &window)?;
     let (routed, from) = (link.clone(), window.clone());
     let route = move || {
@@ -137,7 +122,7 @@ impl Page {
     }
 
     fn measure(&mut self) {
-        if matches!(self.state.task, Task::Running(_)) {
+        if self.is_running() {
             return;
         }
         if self.state.options.places.is_empty() {
@@ -145,6 +130,8 @@ impl Page {
         }
         self.state.task = Task::Running(Progress { doing: "Getting ready".into(), share: 0.0 });
         self.signals = Rc::default();
+        let document = web_sys::window().and_then(|window| window.document());
+        self.signals.was_hidden.set(document.is_some_and(|document| document.hidden()));
         let (link, policy, signals) = (self.link.clone(), self.policy.clone(), self.signals.clone());
         let (options, own_file) = (self.state.options.clone(), self.state.own_file.clone());
         spawn_local(async move {
@@ -165,6 +152,10 @@ impl Page {
         });
     }
 
+    fn is_running(&self) -> bool {
+        matches!(self.state.task, Task::Running(_))
+    }
+
     fn stop(&mut self) {
         self.signals.is_stopped.set(true);
     }
@@ -182,6 +173,9 @@ impl Page {
 
     /// Takes the visitor's own ONNX file, or forgets it.
     fn take_file(&mut self, file: Option<File>) {
+        if self.is_running() {
+            return;
+        }
         self.state.own_file = None;
         if let Some(file) = file {
             if let Err(failure) = check_size(&file) {
@@ -196,6 +190,7 @@ impl Page {
     /// Takes a saved result: the one that is shown, or the one beside it.
     fn take_report(&mut self, read: Result<BenchmarkReport, Failure>) {
         match read {
+            _ if self.is_running() => {}
             Err(failure) => self.fail(failure),
             Ok(report) if self.state.report.is_none() => self.show(report),
             Ok(report) => self.state.other = Some(report),
@@ -239,6 +234,18 @@ async fn floats() -> Result<(Blob, FileIdentity), Failure> {
     Ok((blob, identity))
 }
 
+/// Whether the benchmark has the judging's place on the screen.
+pub fn is_here() -> bool {
+    web_sys::window().is_some_and(|window| address(&window).starts_with(ADDRESS))
+}
+
+async fn open_reports(link: Link<Page>, files: Vec<File>) {
+    for file in files {
+        let read = read_report(file).await;
+        link.update(|page| page.take_report(read));
+    }
+}
+
 async fn read_report(file: File) -> Result<BenchmarkReport, Failure> {
     if file.size() > MAX_BYTES as f64 {
         return Err(Failure::new(
@@ -278,14 +285,22 @@ fn listen(page: &Page, window: &Window) -> Result<(), JsValue> {
     })?;
     let (input, opened) = (view.input("bench-import")?, link.clone());
     on(view.input("bench-import")?.as_ref(), "change", move |_: Event| {
-        let files = take_files(&input);
-        let opened = opened.clone();
-        spawn_local(async move {
-            for file in files {
-                let read = read_report(file).await;
-                opened.update(|page| page.take_report(read));
+        let files = list(input.files());
+        // Else the same file, chosen once more, would be no change.
+        input.set_value("");
+        spawn_local(open_reports(opened.clone(), files));
+    })?;
+    let dropped = link.clone();
+    let document = window.document().ok_or("there is no document")?;
+    on(&document, "drop", move |event: DragEvent| {
+        if is_here() {
+            let files = list(event.data_transfer().and_then(|data| data.files()));
+            let (reports, others): (Vec<File>, Vec<File>) = files.into_iter().partition(is_saved);
+            if let Some(file) = others.into_iter().next() {
+                dropped.update(|page| page.take_file(Some(file)));
             }
-        });
+            spawn_local(open_reports(dropped.clone(), reports));
+        }
     })?;
     let escaped = link.clone();
     on(window, "keydown", move |event: KeyboardEvent| {
@@ -293,7 +308,7 @@ fn listen(page: &Page, window: &Window) -> Result<(), JsValue> {
             escaped.update(Page::stop);
         }
     })?;
-    let (document, link) = (window.document().ok_or("there is no document")?, link.clone());
+    let link = link.clone();
     on(&document.clone(), "visibilitychange", move |_: Event| {
         if document.hidden() {
             link.update(|page| page.signals.was_hidden.set(true));
@@ -301,10 +316,6 @@ fn listen(page: &Page, window: &Window) -> Result<(), JsValue> {
     })
 }
 
-/// The files of `input`, which then has none: the same one, chosen once more, is a change.
-fn take_files(input: &HtmlInputElement) -> Vec<File> {
-    let files: Option<FileList> = input.files();
-    let files = files.map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect());
-    input.set_value("");
-    files.unwrap_or_default()
+fn list(files: Option<FileList>) -> Vec<File> {
+    files.map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect()).unwrap_or_default()
 }

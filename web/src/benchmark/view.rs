@@ -111,6 +111,9 @@ impl BenchmarkView {
             });
             input.set_disabled(is_running);
         }
+        for id in ["bench-file", "bench-import"] {
+            self.input(id)?.set_disabled(is_running);
+        }
         let own = state.own_file.as_ref().map(|file| file.1.chars().take(MAX_NAME).collect::<String>());
         let own = own.map(|name| format!("{name} runs in each of the chosen places.")).unwrap_or_default();
         self.view.set_text("bench-file-name", &own)?;
