@@ -27,6 +27,8 @@ NETWORKS = {
     "efficientnetv2-b1": "tf_efficientnetv2_b1",
     "efficientnetv2-b2": "tf_efficientnetv2_b2",
     "efficientnetv2-b3": "tf_efficientnetv2_b3",
+    "efficientnet-lite0": "tf_efficientnet_lite0",
+    "efficientnet-lite2": "tf_efficientnet_lite2",
 }
 root = pathlib.Path(__file__).resolve().parent.parent
 aware = root / "target/release/aware"

@@ -28,6 +28,8 @@ NETWORKS = [
     ("efficientnetv2-b1", "tf_efficientnetv2_b1", 75, None),
     ("efficientnetv2-b2", "tf_efficientnetv2_b2", 75, None),
     ("efficientnetv2-b3", "tf_efficientnetv2_b3", 64, None),
+    ("efficientnet-lite0", "tf_efficientnet_lite0", 75, None),
+    ("efficientnet-lite2", "tf_efficientnet_lite2", 64, None),
 ]
 
 

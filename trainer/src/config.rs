@@ -3,6 +3,7 @@
 use crate::augment::Augment;
 use crate::files::read_text;
 use crate::loss::LossWeights;
+use crate::teacher::TeacherConfig;
 use anyhow::{Context, Result, ensure};
 use engine::Preprocess;
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,25 @@ pub struct RunConfig {
     pub seed: u64,
     /// Weights of the terms of the loss that some networks bring along.
     pub loss: LossWeights,
+    /// A finished network to learn from beside the labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherConfig>,
+    /// What tells a better epoch on the validation split from a worse one.
+    pub judged_by: JudgedBy,
     /// Variation of the training pictures.
     pub augment: Augment,
+}
+
+/// What the best epoch is the best in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JudgedBy {
+    /// AUC of all pictures together.
+    #[default]
+    Pictures,
+    /// Mean of the AUC of each set that has both classes: sets of one class are told from others by what is no sign of a
+    /// fake, such as their size, and count only by what is learned from them.
+    Sets,
 }
 
 impl Default for RunConfig {
@@ -71,6 +89,8 @@ impl Default for RunConfig {
             checkpoint_steps: 500,
             seed: 1,
             loss: LossWeights::default(),
+            teacher: None,
+            judged_by: JudgedBy::default(),
             augment: Augment::default(),
         }
     }
@@ -118,6 +138,9 @@ impl RunConfig {
         );
         for (name, value) in [("loss.reconstruction", self.loss.reconstruction), ("loss.kl", self.loss.kl)] {
             ensure!(value.is_finite() && value >= 0.0, "{name} is {value}, expected 0 or more");
+        }
+        if let Some(teacher) = &self.teacher {
+            teacher.check()?;
         }
         let augment = &self.augment;
         ensure!(augment.min_crop > 0.0 && augment.min_crop <= 1.0, "augment.min_crop must be in (0, 1]");

@@ -51,18 +51,34 @@ impl Distillation {
     /// # Errors
     /// If the shapes differ.
     pub fn loss(&self, student: &Tensor, teacher: &Tensor, labels: &Tensor) -> Result<DistillationLoss> {
+        let soft = self.divergence(student, teacher)?;
+        let hard = binary_cross_entropy_with_logits(student, labels)?.mean_all()?;
+        let total = self.weigh(&hard, &soft)?;
+        Ok(DistillationLoss { hard, soft, total })
+    }
+
+    /// `T^2 * KL(teacher || student)`, its mean over the logits `[N]` of both; no gradient flows to the teacher.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn divergence(&self, student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
         let divisor = match self.form {
             DistillationForm::Corrected => self.temperature,
             DistillationForm::Legacy => self.temperature / 2.0,
         };
-        let (student_soft, teacher_soft) = ((student / divisor)?, (teacher.detach() / divisor)?);
-        let targets = candle_nn::ops::sigmoid(&teacher_soft)?;
-        let crossed = binary_cross_entropy_with_logits(&student_soft, &targets)?;
-        let entropy = binary_cross_entropy_with_logits(&teacher_soft, &targets)?;
-        let soft = ((crossed - entropy)?.mean_all()? * self.temperature.powi(2))?;
-        let hard = binary_cross_entropy_with_logits(student, labels)?.mean_all()?;
-        let total = ((&hard * self.hard)? + (&soft * self.soft)?)?;
-        Ok(DistillationLoss { hard, soft, total })
+        let (student, teacher) = ((student / divisor)?, (teacher.detach() / divisor)?);
+        let targets = candle_nn::ops::sigmoid(&teacher)?;
+        let crossed = binary_cross_entropy_with_logits(&student, &targets)?;
+        let entropy = binary_cross_entropy_with_logits(&teacher, &targets)?;
+        (crossed - entropy)?.mean_all()? * self.temperature.powi(2)
+    }
+
+    /// Both terms, weighted: a scalar.
+    ///
+    /// # Errors
+    /// None but candle's own.
+    pub fn weigh(&self, hard: &Tensor, soft: &Tensor) -> Result<Tensor> {
+        (hard * self.hard)? + (soft * self.soft)?
     }
 }
 

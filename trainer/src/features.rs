@@ -31,7 +31,7 @@ pub fn dimensions_of(network: &str) -> Option<usize> {
         "mobilenetv4-conv-small" | "mobilenetv4-conv-medium" | "mobilenetv4-hybrid-medium" => 1280,
         "mobilenetv4-conv-small-narrow" => 768,
         "efficientnetv2-lite" => 1664,
-        "efficientnetv2-b0" | "efficientnetv2-b1" => 1280,
+        "efficientnetv2-b0" | "efficientnetv2-b1" | "efficientnet-lite0" | "efficientnet-lite2" => 1280,
         "efficientnetv2-b2" => 1408,
         "efficientnetv2-b3" => 1536,
         "genconvit" => 1920,

@@ -1,11 +1,9 @@
 //! The program `aware`.
 
+mod allocator;
 mod cli;
 
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     share_the_cores();

@@ -177,6 +177,9 @@ impl ConvNorm {
     }
 
     fn normalise(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        if mode == Mode::Anchor && self.layer_scale.is_some() {
+            bail!("{}: moments behind a layer scale cannot be taken anew", self.name);
+        }
         let (gamma, beta) = self.affine()?;
         let norm = [&gamma, &beta, &self.running_mean, &self.running_variance];
         normalise(x, norm, (self.epsilon, self.activation), mode)
@@ -219,6 +222,10 @@ pub(super) fn normalise(
 ) -> Result<Tensor> {
     match mode {
         Mode::Evaluate => batch_norm_eval(x, norm, epsilon, activation),
+        Mode::Anchor => {
+            anchor(x, norm, epsilon)?;
+            batch_norm_eval(x, norm, epsilon, activation)
+        }
         Mode::Train => {
             let [gamma, beta, running_mean, running_variance] = norm;
             let (y, moments) = batch_norm_train(x, gamma, beta, epsilon, activation)?;
@@ -229,6 +236,27 @@ pub(super) fn normalise(
             Ok(y)
         }
     }
+}
+
+/// Sets the running moments to those of `x`, and gamma and beta to what keeps the function:
+/// `gamma (x - m) / s + beta = (gamma s' / s) (x - m') / s' + beta + (gamma / s) (m' - m)`, where `s` is a deviation.
+fn anchor(
+    x: &Tensor,
+    [gamma, beta, running_mean, running_variance]: [&Tensor; 4],
+    epsilon: f64,
+) -> Result<()> {
+    let (_, found) = batch_norm_train(x, gamma, beta, epsilon, Activation::Identity)?;
+    let deviation = |variance: &Tensor| (variance + epsilon)?.sqrt();
+    let slope = (gamma / deviation(running_variance)?)?;
+    let new_gamma = (&slope * deviation(&found.variance)?)?;
+    let new_beta = (beta + (&slope * (&found.mean - running_mean)?)?)?;
+    let pairs = [
+        (gamma, new_gamma),
+        (beta, new_beta),
+        (running_mean, found.mean),
+        (running_variance, found.variance),
+    ];
+    pairs.into_iter().try_for_each(|(variable, value)| Var::from_tensor(variable)?.set(&value.detach()))
 }
 
 /// Moves a running value a [`MOMENTUM`] share towards `new`.
@@ -339,6 +367,9 @@ pub enum Mode {
     Train,
     /// Batch norm uses its running moments.
     Evaluate,
+    /// As [`Mode::Evaluate`], once batch norm has taken the batch's moments for its running ones, with gamma and beta such
+    /// that it computes what it did: a network whose moments are not those of its maps then learns on from where it is.
+    Anchor,
 }
 
 /// Executor that computes, on maps `[C, H, W, N]`.
@@ -414,7 +445,7 @@ impl Executor for Compute {
 
     fn latent(&mut self, layer: &Gaussian, x: &Tensor) -> Result<Tensor> {
         let mean = layer.mean.apply(x)?;
-        if self.mode == Mode::Evaluate {
+        if self.mode != Mode::Train {
             return Ok(mean);
         }
         let log_variance = layer.log_variance.apply(x)?;
@@ -429,7 +460,7 @@ impl Executor for Compute {
     fn reproduced(&mut self, picture: &Tensor, copy: &Tensor) -> Result<()> {
         match self.mode {
             Mode::Train => self.auxiliary.add_reconstruction(picture, copy),
-            Mode::Evaluate => Ok(()),
+            Mode::Evaluate | Mode::Anchor => Ok(()),
         }
     }
 

@@ -13,7 +13,7 @@ mod auxiliary;
 mod universal;
 mod mobile_attention;
 mod mobilenet_v4;
-mod efficientnet_v2;
+mod efficientnet;
 mod genconvit;
 mod model;
 mod topology;
@@ -24,7 +24,7 @@ mod weights;
 
 pub use attention::Attention;
 pub use auxiliary::Auxiliary;
-pub use efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
+pub use efficientnet::{Config as EfficientNetConfig, EfficientNet};
 pub use face_locator::{Config as FaceLocatorConfig, FaceLocator};
 pub use folded::{Folded, FoldedLayer};
 pub use gaussian::{Gaussian, Noise, NoiseSeed};

@@ -1,7 +1,7 @@
 //! Any of the networks, by the name of its preset.
 
 use super::auxiliary::Auxiliary;
-use super::efficientnet_v2::{Config as EfficientNetV2Config, EfficientNetV2};
+use super::efficientnet::{Config as EfficientNetConfig, EfficientNet};
 use super::gaussian::{Noise, NoiseSeed};
 use super::genconvit::{Config as GenConViTConfig, GenConViT};
 use super::layers::{Compute, Executor, Mode};
@@ -15,7 +15,7 @@ pub enum Model {
     /// The cascade's filter.
     MobileNetV4(MobileNetV4),
     /// An expert.
-    EfficientNetV2(EfficientNetV2),
+    EfficientNet(EfficientNet),
     /// Another expert.
     GenConViT(Box<GenConViT>),
 }
@@ -33,7 +33,7 @@ impl Model {
     /// Names of all presets.
     pub fn presets() -> Vec<&'static str> {
         let filters = MobileNetV4Config::presets().into_iter().map(|config| config.name);
-        let experts = EfficientNetV2Config::presets().into_iter().map(|config| config.name);
+        let experts = EfficientNetConfig::presets().into_iter().map(|config| config.name);
         let generative = GenConViTConfig::presets().into_iter().map(|config| config.name);
         filters.chain(experts).chain(generative).collect()
     }
@@ -46,8 +46,8 @@ impl Model {
         if let Some(config) = MobileNetV4Config::presets().iter().find(|config| config.name == name) {
             return Ok(Some(Model::MobileNetV4(MobileNetV4::new(vb, config)?)));
         }
-        if let Some(config) = EfficientNetV2Config::presets().iter().find(|config| config.name == name) {
-            return Ok(Some(Model::EfficientNetV2(EfficientNetV2::new(vb, config)?)));
+        if let Some(config) = EfficientNetConfig::presets().iter().find(|config| config.name == name) {
+            return Ok(Some(Model::EfficientNet(EfficientNet::new(vb, config)?)));
         }
         if let Some(config) = GenConViTConfig::presets().iter().find(|config| config.name == name) {
             return Ok(Some(Model::GenConViT(Box::new(GenConViT::new(vb, config)?))));
@@ -62,7 +62,7 @@ impl Model {
     pub fn run<E: Executor>(&self, executor: &mut E, picture: &E::Value) -> Result<E::Value> {
         match self {
             Model::MobileNetV4(network) => network.run(executor, picture),
-            Model::EfficientNetV2(network) => network.run(executor, picture),
+            Model::EfficientNet(network) => network.run(executor, picture),
             Model::GenConViT(network) => network.run(executor, picture),
         }
     }
@@ -71,7 +71,7 @@ impl Model {
     pub fn device(&self) -> &Device {
         match self {
             Model::MobileNetV4(network) => network.device(),
-            Model::EfficientNetV2(network) => network.device(),
+            Model::EfficientNet(network) => network.device(),
             Model::GenConViT(network) => network.device(),
         }
     }
@@ -96,6 +96,14 @@ impl Model {
         Ok(Lesson { logits, auxiliary: executor.auxiliary })
     }
 
+    /// Takes the moments of `pictures` `[N, 3, H, W]` for those of the batch norms, with the function kept: [`Mode::Anchor`].
+    ///
+    /// # Errors
+    /// If the shape is another, or a layer scale stands behind a batch norm.
+    pub fn anchor(&self, pictures: &Tensor) -> Result<()> {
+        self.forward(&mut Compute::new(Mode::Anchor), pictures).map(drop)
+    }
+
     fn forward(&self, executor: &mut Compute, pictures: &Tensor) -> Result<Tensor> {
         let maps = pictures.to_device(self.device())?.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
         self.run(executor, &maps)?.flatten_all()
@@ -106,7 +114,7 @@ impl Model {
 mod tests {
     use super::*;
     use crate::loss::{LossWeights, total_loss};
-    use crate::models::initialise;
+    use crate::models::{initialise, lock};
     use candle_core::DType;
     use candle_nn::VarMap;
 
@@ -145,6 +153,24 @@ mod tests {
         assert_eq!(before, mean("bn1.running_mean")?);
         network.forward_t(&pictures, true)?;
         assert_ne!(before, mean("bn1.running_mean")?);
+        Ok(())
+    }
+
+    #[test]
+    fn anchored_batch_norms_have_the_batchs_moments_and_the_function_stays() -> Result<()> {
+        let (variables, network) = network("mobilenetv4-conv-small")?;
+        let pictures = Tensor::randn(0f32, 1.0, (8, 3, 64, 64), &Device::Cpu)?;
+        let before = network.forward_t(&pictures, false)?;
+        network.anchor(&pictures)?;
+        let after = network.forward_t(&pictures, false)?;
+        let distance = |a: &Tensor, b: &Tensor| (a - b)?.abs()?.max_all()?.to_scalar::<f32>();
+        let size = before.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(distance(&before, &after)? < 1e-4 * size, "{before} became {after}");
+        // What training computes of the same batch is the same then, as it was not before.
+        let trained = network.forward_t(&pictures, true)?;
+        assert!(distance(&before, &trained)? < 1e-3 * size, "{before} is {trained} in training");
+        let mean = lock(&variables)["bn1.running_mean"].abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(mean > 0.0);
         Ok(())
     }
 

@@ -40,7 +40,7 @@ impl Target {
     pub fn family(self) -> &'static str {
         match self {
             Target::Stage1 => "mobilenetv4",
-            Target::Efficientnet => "efficientnetv2",
+            Target::Efficientnet => "efficientnet",
             Target::Genconvit => "genconvit",
         }
     }

@@ -1,5 +1,6 @@
-//! EfficientNetV2 (Tan and Le, arXiv 2104.00298), with the layer names of timm's checkpoints: the small members B0 to
-//! B3 as they were published, and one without what integers do badly.
+//! EfficientNet, with the layer names of timm's checkpoints: of the second generation (Tan and Le, arXiv 2104.00298) the
+//! small members B0 to B3 as they were published, and one without what integers do badly; of the first (arXiv 1905.11946)
+//! Lite0 and Lite2, which were published for integers.
 
 use super::layers::{ConvNorm, Executor, Linear};
 use super::point_conv::PointConv;
@@ -17,7 +18,9 @@ pub enum Kind {
     Plain,
     /// A 3x3 convolution that expands, a 1x1 one that projects (Fused-MBConv).
     Fused,
-    /// A 1x1 convolution that expands, a 3x3 depthwise one, a 1x1 one that projects (MBConv).
+    /// A depthwise convolution, a 1x1 one that projects.
+    Separable,
+    /// A 1x1 convolution that expands, a depthwise one, a 1x1 one that projects (MBConv).
     Inverted,
 }
 
@@ -28,9 +31,11 @@ pub struct Stage {
     pub kind: Kind,
     /// Number of blocks.
     pub blocks: usize,
+    /// Width and height of its depthwise windows, or of its 3x3 ones.
+    pub kernel: usize,
     /// Stride of the first block.
     pub stride: usize,
-    /// Factor of the expansion; 1 if plain.
+    /// Factor of the expansion; 1 if plain or separable.
     pub expand: usize,
     /// Output channels.
     pub channels: usize,
@@ -41,7 +46,7 @@ pub struct Stage {
 pub struct Flavour {
     /// After each convolution but the projections.
     pub activation: Activation,
-    /// Zeros around the maps of 3x3 convolutions.
+    /// Zeros around the maps of convolutions wider than 1x1.
     pub padding: Padding,
     /// Epsilon of the batch norms.
     pub epsilon: f64,
@@ -97,13 +102,52 @@ impl Config {
         Config { flavour, ..Self::scaled("efficientnetv2-lite", 13, 13) }
     }
 
-    /// The family's table with `width` tenths of its channels, rounded to multiples of 8, and `depth` tenths of its
+    /// EfficientNet-Lite0, 3.37 M parameters with one logit, an embedding of 1280 values (its authors' code, Apache-2.0).
+    pub fn lite0() -> Self {
+        Self::first_generation("efficientnet-lite0", 10, 10)
+    }
+
+    /// EfficientNet-Lite2, 4.81 M parameters with one logit, an embedding of 1280 values.
+    pub fn lite2() -> Self {
+        Self::first_generation("efficientnet-lite2", 11, 12)
+    }
+
+    /// The first generation's lite table: stem and head keep their widths, the first and the last stage their one block.
+    fn first_generation(name: &'static str, width: usize, depth: usize) -> Self {
+        let channels = |base: usize| round_channels(base, width);
+        let stage = |kind, blocks: usize, kernel, stride, expand, base| {
+            let blocks = if blocks == 1 { 1 } else { (blocks * depth).div_ceil(10) };
+            Stage { kind, blocks, kernel, stride, expand, channels: channels(base) }
+        };
+        Config {
+            name,
+            stem: 32,
+            stages: vec![
+                stage(Kind::Separable, 1, 3, 1, 1, 16),
+                stage(Kind::Inverted, 2, 3, 2, 6, 24),
+                stage(Kind::Inverted, 2, 5, 2, 6, 40),
+                stage(Kind::Inverted, 3, 3, 2, 6, 80),
+                stage(Kind::Inverted, 3, 5, 1, 6, 112),
+                stage(Kind::Inverted, 4, 5, 2, 6, 192),
+                stage(Kind::Inverted, 1, 3, 1, 6, 320),
+            ],
+            head: 1280,
+            flavour: Flavour {
+                activation: Activation::Relu6,
+                padding: Padding::Tensorflow,
+                epsilon: 1e-3,
+                excites: false,
+            },
+        }
+    }
+
+    /// The second generation's table with `width` tenths of its channels, rounded to multiples of 8, and `depth` tenths of its
     /// blocks, rounded up (EfficientNet, arXiv 1905.11946, and its authors' code).
     fn scaled(name: &'static str, width: usize, depth: usize) -> Self {
-        let channels = |base: usize| (base * width + 40) / 80 * 8;
+        let channels = |base: usize| round_channels(base, width);
         let stage = |kind, blocks: usize, stride, expand, base| {
             let blocks = (blocks * depth).div_ceil(10);
-            Stage { kind, blocks, stride, expand, channels: channels(base) }
+            Stage { kind, blocks, kernel: 3, stride, expand, channels: channels(base) }
         };
         Config {
             name,
@@ -128,20 +172,26 @@ impl Config {
 
     /// Every preset.
     pub fn presets() -> Vec<Self> {
-        vec![Self::b0(), Self::b1(), Self::b2(), Self::b3(), Self::lite()]
+        vec![Self::b0(), Self::b1(), Self::b2(), Self::b3(), Self::lite(), Self::lite0(), Self::lite2()]
     }
+}
+
+/// `base` channels times `width` tenths, rounded to a multiple of 8. (The first generation's rule that nothing shrinks by more
+/// than a tenth changes none of the members here; the second has none.)
+fn round_channels(base: usize, width: usize) -> usize {
+    (base * width + 40) / 80 * 8
 }
 
 /// The network: pictures to one logit.
 #[derive(Debug, Clone)]
-pub struct EfficientNetV2 {
+pub struct EfficientNet {
     conv_stem: ConvNorm,
     blocks: Vec<Block>,
     conv_head: ConvNorm,
     classifier: Linear,
 }
 
-impl EfficientNetV2 {
+impl EfficientNet {
     /// The network of `config` over the tensors of `vb`.
     ///
     /// # Errors
@@ -161,7 +211,7 @@ impl EfficientNetV2 {
         }
         let conv_head = flavour.point(vb, ["conv_head", "bn2"], [channels, config.head])?;
         let classifier = Linear::new(vb, "classifier", [config.head, 1])?;
-        Ok(EfficientNetV2 { conv_stem, blocks, conv_head, classifier })
+        Ok(EfficientNet { conv_stem, blocks, conv_head, classifier })
     }
 
     /// The device that holds the weights.
@@ -201,9 +251,9 @@ impl Flavour {
         vb: &VarBuilder,
         names: [&str; 2],
         channels: usize,
-        stride: usize,
+        [kernel, stride]: [usize; 2],
     ) -> Result<ConvNorm> {
-        let window = Window { kernel: 3, stride, padding: self.padding };
+        let window = Window { kernel, stride, padding: self.padding };
         Ok(ConvNorm::depthwise(vb, names, channels, window, self.activation)?.with_epsilon(self.epsilon))
     }
 
@@ -244,6 +294,12 @@ impl Block {
                 projection: Some(flavour.projection(vb, ["conv_pwl", "bn2"], [wide, cout])?),
                 residual,
             }),
+            Kind::Separable => Ok(Block {
+                layers: vec![flavour.depthwise(vb, ["conv_dw", "bn1"], cin, [stage.kernel, stride])?],
+                excitation: None,
+                projection: Some(flavour.projection(vb, ["conv_pw", "bn2"], [cin, cout])?),
+                residual,
+            }),
             Kind::Inverted => {
                 let excitation = flavour
                     .excites
@@ -252,7 +308,7 @@ impl Block {
                 Ok(Block {
                     layers: vec![
                         flavour.point(vb, ["conv_pw", "bn1"], [cin, wide])?,
-                        flavour.depthwise(vb, ["conv_dw", "bn2"], wide, stride)?,
+                        flavour.depthwise(vb, ["conv_dw", "bn2"], wide, [stage.kernel, stride])?,
                     ],
                     excitation,
                     projection: Some(flavour.projection(vb, ["conv_pwl", "bn3"], [wide, cout])?),
