@@ -1,6 +1,6 @@
 //! What the whole cascade says of a labelled split, what that is worth, and what it cost.
 
-use super::report::{Accuracy, CascadeFigures, SetFigures};
+use super::figures::{Accuracy, CascadeFigures, SetFigures};
 use super::run::{Eye, Observer};
 use super::subject::Subject;
 use crate::dataset::Sample;

@@ -1,6 +1,7 @@
 //! The report as files: JSON, plots, and one page with all of it.
 
-use super::report::{BenchReport, Curve, SubjectReport, Times};
+use super::figures::{Curve, Times};
+use super::report::{BenchReport, SubjectReport};
 use crate::evaluate::{number, with_interval};
 use crate::figure::{Axis, BLUE, Figure, INK, Mark, ORANGE, Panel, Series, TEAL};
 use crate::files::{write_json, write_whole};

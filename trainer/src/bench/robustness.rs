@@ -4,7 +4,7 @@
 //! means the same for every picture. Noise comes from the picture's place in the split: the same in every run.
 
 use super::accuracy::{SEED, UNKNOWN};
-use super::report::{Curve, CurvePoint};
+use super::figures::{Curve, CurvePoint};
 use super::run::{Eye, Observer};
 use super::subject::Subject;
 use crate::dataset::Sample;

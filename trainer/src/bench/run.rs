@@ -1,8 +1,9 @@
 //! The benchmark, part after part; what is done when somebody asks to stop is kept.
 
 use super::accuracy::{Verdicts, control, judge};
+use super::figures::Comparison;
 use super::plan::{Part, Plan};
-use super::report::{BenchReport, Comparison};
+use super::report::BenchReport;
 use super::robustness::curves;
 use super::speed::time;
 use super::subject::Subject;

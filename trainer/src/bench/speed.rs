@@ -2,7 +2,7 @@
 //!
 //! Everything is timed in turns, one run of each in every round, on one thread: what slows the machine slows all of them.
 
-use super::report::Times;
+use super::figures::Times;
 use super::run::{Eye, Observer};
 use super::subject::Subject;
 use crate::dataset::Sample;

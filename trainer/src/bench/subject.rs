@@ -1,6 +1,6 @@
 //! A bundle that is tested.
 
-use super::report::StageFigures;
+use super::figures::StageFigures;
 use crate::bundle::read_bundle_with_digest;
 use crate::export::network_format;
 use anyhow::{Context, Result};

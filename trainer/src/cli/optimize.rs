@@ -38,7 +38,7 @@ const MAX_PICTURES: usize = 1000;
 pub enum Models {
     /// The filter.
     Stage1,
-    /// The expert EfficientNetV2.
+    /// The expert EfficientNet, of the second generation or Lite.
     #[value(alias = "stage2_effnet")]
     Efficientnet,
     /// The expert GenConViT.

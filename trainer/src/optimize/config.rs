@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub enum Target {
     /// The filter, a MobileNetV4.
     Stage1,
-    /// The expert EfficientNetV2.
+    /// The expert EfficientNet, of the second generation or Lite.
     #[value(alias = "stage2_effnet")]
     Efficientnet,
     /// The expert GenConViT.
