@@ -6,7 +6,7 @@ use crate::dataset::Split;
 use crate::files::{read_limited, write_whole};
 use crate::judge::Judge;
 use crate::loader::{Loader, View};
-use crate::models::{Compute, Mode, Model, Tap};
+use crate::models::Model;
 use crate::scores::ScoreRow;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
@@ -107,12 +107,8 @@ pub fn extract(judge: &Judge, split: Split) -> Result<Features> {
 /// # Errors
 /// If the shape is another, or the network ends in no fully connected layer.
 pub fn forward(model: &Model, pictures: &Tensor) -> Result<(Vec<f32>, Tensor)> {
-    let maps = pictures.permute((1, 2, 3, 0))?.contiguous()?; // NCHW -> CHWN
-    let mut tap = Tap::on(Compute::new(Mode::Evaluate));
-    let logits = model.run(&mut tap, &maps)?.flatten_all()?.to_vec1()?;
-    let embedding = tap.last_read.context("the network has no fully connected layer")?;
-    let (dimensions, _, _, count) = embedding.dims4()?;
-    Ok((logits, embedding.reshape((dimensions, count))?.t()?.contiguous()?))
+    let told = model.tell(pictures)?;
+    Ok((told.logits.to_vec1()?, told.embedding.t()?.contiguous()?))
 }
 
 impl Features {

@@ -3,7 +3,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::config::RunConfig;
 use crate::distill::{Distillation, DistillationForm};
-use crate::models::Model;
+use crate::models::{Lesson, Model};
 use crate::train::Network;
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
@@ -22,6 +22,10 @@ pub struct TeacherConfig {
     /// Weight of what the teacher says.
     #[serde(default = "half")]
     pub soft: f64,
+    /// Weight of the distance of the embeddings: what the last layers of both read, which must have one length. With the
+    /// other weights 0 the student learns to see what its teacher sees, whatever that says of fakes.
+    #[serde(default)]
+    pub embedding: f64,
     /// Divisor of the logits of both: at 1 the teacher is as sure as it is, above that its doubts show.
     #[serde(default = "two")]
     pub temperature: f64,
@@ -41,7 +45,7 @@ impl TeacherConfig {
     /// # Errors
     /// Naming the field and its range.
     pub fn check(&self) -> Result<()> {
-        for (name, value) in [("hard", self.hard), ("soft", self.soft)] {
+        for (name, value) in [("hard", self.hard), ("soft", self.soft), ("embedding", self.embedding)] {
             ensure!((0.0..=1.0).contains(&value), "teacher.{name} is {value}, expected 0 to 1");
         }
         ensure!(
@@ -57,6 +61,7 @@ impl TeacherConfig {
 pub struct Teacher {
     model: Model,
     distillation: Distillation,
+    embedding: f64,
 }
 
 impl Teacher {
@@ -82,16 +87,62 @@ impl Teacher {
             temperature: teacher.temperature,
             form: DistillationForm::Corrected,
         };
-        Ok(Some(Teacher { model: network.model, distillation }))
+        Ok(Some(Teacher { model: network.model, distillation, embedding: teacher.embedding }))
     }
 
-    /// `error` of the student's `logits` `[N]` on `pictures` `[N, 3, S, S]`, weighed against how far they are from what
-    /// the teacher says of the same pictures: a scalar.
+    /// `error` of the labels in `lesson`, which the student gave of `pictures` `[N, 3, S, S]`, weighed against how far the
+    /// lesson is from what the teacher says of the same pictures: a scalar.
     ///
     /// # Errors
-    /// None but candle's own.
-    pub fn correct(&self, error: &Tensor, logits: &Tensor, pictures: &Tensor) -> candle_core::Result<Tensor> {
-        let said = self.model.forward_t(pictures, false)?;
-        self.distillation.weigh(error, &self.distillation.divergence(logits, &said)?)
+    /// If the embeddings count and are not of one length.
+    pub fn correct(&self, error: &Tensor, lesson: &Lesson, pictures: &Tensor) -> candle_core::Result<Tensor> {
+        let told = self.model.tell(pictures)?;
+        let divergence = self.distillation.divergence(&lesson.logits, &told.logits)?;
+        let error = self.distillation.weigh(error, &divergence)?;
+        if self.embedding == 0.0 {
+            return Ok(error);
+        }
+        error + (angle(&lesson.embedding, &told.embedding.detach())? * self.embedding)?
+    }
+}
+
+/// `1 - cosine` of each column of `a` and `b` `[D, N]`, their mean; which lengths they have does not matter.
+fn angle(a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
+    if a.dims() != b.dims() {
+        candle_core::bail!(
+            "embeddings of {:?} and {:?} cannot be compared: teacher.embedding must be 0",
+            a.dims(),
+            b.dims()
+        );
+    }
+    let norm = |x: &Tensor| (x.sqr()?.sum(0)? + 1e-12)?.sqrt();
+    let cosine = ((a * b)?.sum(0)? / (norm(a)? * norm(b)?)?)?;
+    cosine.mean_all()?.affine(-1.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_angle_is_that_of_directions_and_its_gradient_turns_towards_the_teacher() -> candle_core::Result<()>
+    {
+        let columns = |values: [[f32; 3]; 2]| Tensor::new(&values, &Device::Cpu);
+        // Alike, at a right angle, and at 60 degrees: 0, 1 and a half.
+        let teacher = columns([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]])?;
+        let student =
+            candle_core::Var::from_tensor(&columns([[5.0, 1.0, 0.5], [0.0, 0.0, 0.75f32.sqrt()]])?)?;
+        let loss = angle(&student, &teacher)?;
+        assert!((loss.to_scalar::<f32>()? - 0.5).abs() < 1e-6);
+        let grads = loss.backward()?;
+        let Some(grad) = grads.get(&student) else { candle_core::bail!("no gradient") };
+        let grad = grad.to_vec2::<f32>()?;
+        assert!(
+            grad[0][0].abs() < 1e-6 && grad[1][0].abs() < 1e-6,
+            "a right direction is left alone: {grad:?}"
+        );
+        assert!(grad[1][1] < 0.0 && grad[0][2] < 0.0 && grad[1][2] > 0.0, "{grad:?}");
+        assert!(angle(&student, &Tensor::ones((4, 3), candle_core::DType::F32, &Device::Cpu)?).is_err());
+        Ok(())
     }
 }

@@ -263,7 +263,7 @@ pub fn train(
             let mut error =
                 (binary_cross_entropy_with_logits(&lesson.logits, &targets)? * weights)?.mean_all()?;
             if let Some(teacher) = &teacher {
-                error = teacher.correct(&error, &lesson.logits, &batch.pictures)?;
+                error = teacher.correct(&error, &lesson, &batch.pictures)?;
             }
             let loss = total_loss(error, &lesson.auxiliary, config.loss)?;
             let grads = loss.backward()?;

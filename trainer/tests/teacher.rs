@@ -52,6 +52,7 @@ fn a_student_believes_its_teacher_where_labels_count_for_nothing() {
         checkpoint: RunFolder::new(root.join("teacher")).best(),
         hard: 0.0,
         soft: 1.0,
+        embedding: 0.0,
         temperature: 2.0,
     };
     let student = RunConfig {
@@ -72,7 +73,7 @@ fn a_teacher_that_does_not_fit_is_refused_before_anything_is_written() {
     let config = RunConfig { epochs: 1, ..toy_config(&root) };
     run(&config, &root.join("teacher")).unwrap();
     let checkpoint = RunFolder::new(root.join("teacher")).last();
-    let teacher = TeacherConfig { checkpoint, hard: 0.5, soft: 0.5, temperature: 2.0 };
+    let teacher = TeacherConfig { checkpoint, hard: 0.5, soft: 0.5, embedding: 0.0, temperature: 2.0 };
     let refusal = |config: RunConfig, teacher: TeacherConfig| {
         let folder = root.join("refused");
         let error = run(&RunConfig { teacher: Some(teacher), ..config }, &folder).unwrap_err();

@@ -378,13 +378,15 @@ pub struct Compute {
     pub mode: Mode,
     /// What training also has to make small, gathered on the way.
     pub auxiliary: Auxiliary,
+    /// What the last fully connected layer so far read, `[D, 1, 1, N]`: in the end the embedding.
+    pub last_read: Option<Tensor>,
     noise: Option<Noise>,
 }
 
 impl Compute {
     /// An executor whose latents are their means.
     pub fn new(mode: Mode) -> Self {
-        Compute { mode, auxiliary: Auxiliary::default(), noise: None }
+        Compute { mode, auxiliary: Auxiliary::default(), last_read: None, noise: None }
     }
 
     /// An executor that learns, with latents sampled by `noise`.
@@ -425,6 +427,7 @@ impl Executor for Compute {
     }
 
     fn linear(&mut self, layer: &Linear, x: &Tensor) -> Result<Tensor> {
+        self.last_read = Some(x.clone());
         let (c, _, _, n) = x.dims4()?;
         let y = layer.weight.matmul(&x.reshape((c, n))?)?;
         let (cout, _) = y.dims2()?;

@@ -18,7 +18,6 @@ mod genconvit;
 mod model;
 mod topology;
 mod face_locator;
-mod tap;
 mod folded;
 mod weights;
 
@@ -34,6 +33,5 @@ pub use mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
 pub use model::{Lesson, Model};
 pub use norm::Norm;
 pub use point_conv::PointConv;
-pub use tap::Tap;
 pub use topology::Topology;
 pub use weights::{initialise, lock, parameter_count};

@@ -6,7 +6,7 @@ use super::gaussian::{Noise, NoiseSeed};
 use super::genconvit::{Config as GenConViTConfig, GenConViT};
 use super::layers::{Compute, Executor, Mode};
 use super::mobilenet_v4::{Config as MobileNetV4Config, MobileNetV4};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 /// A network: pictures to one logit.
@@ -25,6 +25,8 @@ pub enum Model {
 pub struct Lesson {
     /// `[N]`
     pub logits: Tensor,
+    /// What the last layer reads, `[D, N]`.
+    pub embedding: Tensor,
     /// Terms of the loss that the network brings along.
     pub auxiliary: Auxiliary,
 }
@@ -91,9 +93,22 @@ impl Model {
     /// # Errors
     /// If the shape is another.
     pub fn learn(&self, pictures: &Tensor, noise: NoiseSeed) -> Result<Lesson> {
-        let mut executor = Compute::training(Noise::new(noise));
+        self.give(Compute::training(Noise::new(noise)), pictures)
+    }
+
+    /// Logits and embedding of normalised RGB `pictures` `[N, 3, H, W]`, as in use.
+    ///
+    /// # Errors
+    /// If the shape is another.
+    pub fn tell(&self, pictures: &Tensor) -> Result<Lesson> {
+        self.give(Compute::new(Mode::Evaluate), pictures)
+    }
+
+    fn give(&self, mut executor: Compute, pictures: &Tensor) -> Result<Lesson> {
         let logits = self.forward(&mut executor, pictures)?;
-        Ok(Lesson { logits, auxiliary: executor.auxiliary })
+        let Some(read) = executor.last_read else { bail!("the network has no fully connected layer") };
+        let (length, _, _, count) = read.dims4()?;
+        Ok(Lesson { logits, embedding: read.reshape((length, count))?, auxiliary: executor.auxiliary })
     }
 
     /// Takes the moments of `pictures` `[N, 3, H, W]` for those of the batch norms, with the function kept: [`Mode::Anchor`].
