@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test as nodeTest } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { launch } from './browsers.mjs';
 import { serve } from './serve.mjs';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -22,14 +22,6 @@ export const SAMPLES = JSON.parse(await readFile(sample('samples.json'), 'utf8')
 /** Why tests that need the native program do not run; false where they do. */
 export const noProgram = process.env.AWARE_BIN ? false : 'AWARE_BIN names no native program';
 
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 export const WEBGPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
 /** A test that fails after two minutes, instead of never; a slow one takes twelve seconds. */
@@ -48,10 +40,7 @@ export const withoutRelaxedSimd = (page) =>
 /** Starts browser and site; `after` ends them, the test file's own `after`. */
 export async function open(after, flags = []) {
   const site = process.env.AWARE_URL ? { url: process.env.AWARE_URL, close() {} } : await serve();
-  const browser = await chromium.launch({
-    executablePath: process.env.AWARE_CHROMIUM ?? '/usr/bin/chromium',
-    args: [...FLAGS, ...flags],
-  });
+  const browser = await launch(flags);
   after(async () => {
     await browser.close();
     site.close();
