@@ -18,6 +18,17 @@ async function complaints(page) {
   return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html}`));
 }
 
+test('axe-core finds nothing wrong before a verdict, with one, and with an error', async (t) => {
+  const { page } = await visit(t, site);
+  await reached(page, 'idle');
+  await page.waitForSelector('#sample-list img');
+  assert.deepEqual(await complaints(page), [], 'idle');
+  await judge(page, fixture('photo.jpg'));
+  assert.deepEqual(await complaints(page), [], 'result');
+  await judge(page, fixture('make.py'));
+  assert.deepEqual(await complaints(page), [], 'error');
+});
+
 for (const colorScheme of ['light', 'dark']) {
   const skip = colorScheme === 'dark' && notInFirefox(MISSING.media);
   test(`axe-core finds nothing wrong in any state, ${colorScheme}`, { skip }, async (t) => {

@@ -1,5 +1,6 @@
 // The browser that the tests drive: Chromium, or Debian's Firefox where AWARE_BROWSER says so.
 
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -29,6 +30,7 @@ const CHROMIUM_FLAGS = [
 
 /** Where Firefox puts what a page saves. */
 const downloads = isFirefox && (await mkdtemp(path.join(os.tmpdir(), 'aware-downloads-')));
+if (downloads) process.on('exit', () => rmSync(downloads, { recursive: true, force: true }));
 
 /** Starts the browser; `flags` are Chromium's. */
 export const launch = (flags = []) => (isFirefox ? launchFirefox() : launchChromium(flags));
@@ -70,17 +72,17 @@ async function savedByChromium(page, selector) {
 /** Firefox tells the driver of downloads without saying which one: the file itself is waited for. */
 async function savedByFirefox(page, selector) {
   await page.click(selector);
+  let before;
   for (let tries = 0; tries < 200; tries++) {
     const names = await readdir(downloads);
     const [name] = names;
-    if (name && !names.some((name) => name.endsWith('.part'))) {
-      const text = await readFile(path.join(downloads, name), 'utf8');
-      // The file has its name before it has its content.
-      if (text) {
-        await rm(path.join(downloads, name));
-        return { name, text };
-      }
+    const text = name && !names.some((name) => name.endsWith('.part')) && (await readFile(path.join(downloads, name), 'utf8'));
+    // The file has its name before it has its content.
+    if (text && text === before) {
+      await rm(path.join(downloads, name));
+      return { name, text };
     }
+    before = text;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`nothing was saved by ${selector}`);

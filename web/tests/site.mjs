@@ -24,9 +24,15 @@ export const noProgram = process.env.AWARE_BIN ? false : 'AWARE_BIN names no nat
 
 export const WEBGPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
+/** Beginnings of the names of the tests that are to run, one a line; all of them where nobody says. */
+const ONLY = process.env.AWARE_ONLY?.split('\n');
+
 /** A test that fails after two minutes, instead of never; a slow one takes twelve seconds. */
-export const test = (name, options, body) =>
-  body ? nodeTest(name, { timeout: 120_000, ...options }, body) : nodeTest(name, { timeout: 120_000 }, options);
+export const test = (name, options, body) => {
+  if (ONLY && !ONLY.some((beginning) => name.startsWith(beginning))) return;
+  if (body) nodeTest(name, { timeout: 120_000, ...options }, body);
+  else nodeTest(name, { timeout: 120_000 }, options);
+};
 
 /** Makes a page believe that its browser lacks relaxed SIMD: it then starts the engine's other build. */
 export const withoutRelaxedSimd = (page) =>

@@ -59,6 +59,11 @@ const STEPS: &[Step] = &[
     Step { name: "build", about: "program and page", run: build },
     Step { name: "browser", about: "tests of the page in headless Chromium", run: browser },
     Step {
+        name: "firefox",
+        about: "the core of these tests in headless Firefox, if Debian's package can be had",
+        run: firefox,
+    },
+    Step {
         name: "pipeline",
         about: "from pictures to a validated bundle and a report on it, on a toy set",
         run: pipeline,
@@ -186,16 +191,62 @@ fn build(project: &Project) -> Result<()> {
 }
 
 fn browser(project: &Project) -> Result<()> {
-    let tests = browser_tests(project)?;
+    let mut tests = page_tests(project, &browser_tests(project)?)?;
+    run_shown(tests.env("AWARE_CHROMIUM", browser::chromium(project)?), LONG)
+}
+
+/// The tests that run in Firefox too, by file and beginning of the name: what a visit is made of. The others run there as well,
+/// with `AWARE_BROWSER=firefox`, but take much longer than a step should.
+const IN_FIREFOX: &[(&str, &[&str])] = &[
+    (
+        "verdict",
+        &[
+            "a sample gets",
+            "a browser gets the fastest engine",
+            "page and command line",
+            "a picture can be dropped",
+            "the saved report",
+        ],
+    ),
+    ("privacy", &["a whole visit asks only", "neither could the worker"]),
+    ("accessibility", &["axe-core finds nothing wrong before", "a sample can be judged with the keyboard"]),
+    ("refusals", &["each kind of wrong file"]),
+    ("faces", &["i11 two people"]),
+    ("video", &["v1 v7 v8"]),
+    ("benchmark", &["w7 a quick measurement"]),
+    ("offline", &["w8: what was visited once", "s01: a later visit"]),
+    ("resume", &["m08: a download that breaks off goes on"]),
+];
+
+fn firefox(project: &Project) -> Result<()> {
+    let firefox = match browser::firefox(project) {
+        Ok(firefox) => firefox,
+        Err(why) => {
+            say!("left out: there is no Firefox ({})", format!("{why:#}").replace('\n', " "));
+            return Ok(());
+        }
+    };
+    let files: Vec<PathBuf> = IN_FIREFOX.iter().map(|(file, _)| test_file(project, file)).collect();
+    let names: Vec<&str> = IN_FIREFOX.iter().flat_map(|(_, names)| *names).copied().collect();
+    let mut tests = page_tests(project, &files)?;
+    tests.env("AWARE_BROWSER", "firefox").env("AWARE_FIREFOX", firefox).env("AWARE_ONLY", names.join("\n"));
+    run_shown(&mut tests, LONG)
+}
+
+fn test_file(project: &Project, name: &str) -> PathBuf {
+    project.web().join(format!("tests/{name}.test.mjs"))
+}
+
+/// A run of the tests in `files` on a server of the page, by a browser that is still to be named.
+fn page_tests(project: &Project, files: &[PathBuf]) -> Result<Command> {
     let server = Server::bind(&project.dist(), 0)?;
     server.start();
     let mut node = project.command("node");
     // One browser at a time: two starve each other's time limits on small machines.
-    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(&tests);
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
     // Each test finds the same program, page and browser.
     node.env("AWARE_URL", server.url()).env("AWARE_BIN", project.aware());
-    node.env("AWARE_CHROMIUM", browser::chromium(project)?);
-    run_shown(&mut node, LONG)
+    Ok(node)
 }
 
 /// The test files, by name: a folder as argument means something else to each version of node.
@@ -296,6 +347,18 @@ fn python(project: &Project, script: &str) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_in_firefox_are_there() {
+        let web = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("web");
+        for (file, names) in IN_FIREFOX {
+            let tests = std::fs::read_to_string(web.join(format!("tests/{file}.test.mjs"))).unwrap();
+            for name in *names {
+                let count = ['\'', '`'].map(|quote| tests.matches(&format!("test({quote}{name}")).count());
+                assert_eq!(count.iter().sum::<usize>(), 1, "{file}: {name}");
+            }
+        }
+    }
 
     #[test]
     fn names_are_unique() {
