@@ -33,7 +33,10 @@ const downloads = isFirefox && (await mkdtemp(path.join(os.tmpdir(), 'aware-down
 if (downloads) process.on('exit', () => rmSync(downloads, { recursive: true, force: true }));
 
 /** Starts the browser; `flags` are Chromium's. */
-export const launch = (flags = []) => (isFirefox ? launchFirefox() : launchChromium(flags));
+export const launch = (flags = []) => (isFirefox ? (running ??= launchFirefox()) : launchChromium(flags));
+
+/** The one Firefox of this process: each visit has a profile of its own in it. */
+let running;
 
 const launchChromium = (flags) =>
   chromium.launch({

@@ -26,10 +26,14 @@ export const WEBGPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swi
 
 /** Beginnings of the names of the tests that are to run, one a line; all of them where nobody says. */
 const ONLY = process.env.AWARE_ONLY?.split('\n');
+/** Those of them that name a test. */
+export const found = new Set();
 
 /** A test that fails after two minutes, instead of never; a slow one takes twelve seconds. */
 export const test = (name, options, body) => {
-  if (ONLY && !ONLY.some((beginning) => name.startsWith(beginning))) return;
+  const beginning = ONLY?.find((beginning) => name.startsWith(beginning));
+  if (ONLY && !beginning) return;
+  found.add(beginning);
   if (body) nodeTest(name, { timeout: 120_000, ...options }, body);
   else nodeTest(name, { timeout: 120_000 }, options);
 };

@@ -195,29 +195,6 @@ fn browser(project: &Project) -> Result<()> {
     run_shown(tests.env("AWARE_CHROMIUM", browser::chromium(project)?), LONG)
 }
 
-/// The tests that run in Firefox too, by file and beginning of the name: what a visit is made of. The others run there as well,
-/// with `AWARE_BROWSER=firefox`, but take much longer than a step should.
-const IN_FIREFOX: &[(&str, &[&str])] = &[
-    (
-        "verdict",
-        &[
-            "a sample gets",
-            "a browser gets the fastest engine",
-            "page and command line",
-            "a picture can be dropped",
-            "the saved report",
-        ],
-    ),
-    ("privacy", &["a whole visit asks only", "neither could the worker"]),
-    ("accessibility", &["axe-core finds nothing wrong before", "a sample can be judged with the keyboard"]),
-    ("refusals", &["each kind of wrong file"]),
-    ("faces", &["i11 two people"]),
-    ("video", &["v1 v7 v8"]),
-    ("benchmark", &["w7 a quick measurement"]),
-    ("offline", &["w8: what was visited once", "s01: a later visit"]),
-    ("resume", &["m08: a download that breaks off goes on"]),
-];
-
 fn firefox(project: &Project) -> Result<()> {
     let firefox = match browser::firefox(project) {
         Ok(firefox) => firefox,
@@ -226,15 +203,8 @@ fn firefox(project: &Project) -> Result<()> {
             return Ok(());
         }
     };
-    let files: Vec<PathBuf> = IN_FIREFOX.iter().map(|(file, _)| test_file(project, file)).collect();
-    let names: Vec<&str> = IN_FIREFOX.iter().flat_map(|(_, names)| *names).copied().collect();
-    let mut tests = page_tests(project, &files)?;
-    tests.env("AWARE_BROWSER", "firefox").env("AWARE_FIREFOX", firefox).env("AWARE_ONLY", names.join("\n"));
-    run_shown(&mut tests, LONG)
-}
-
-fn test_file(project: &Project, name: &str) -> PathBuf {
-    project.web().join(format!("tests/{name}.test.mjs"))
+    let mut tests = page_tests(project, &[project.web().join("tests/firefox.mjs")])?;
+    run_shown(tests.env("AWARE_BROWSER", "firefox").env("AWARE_FIREFOX", firefox), LONG)
 }
 
 /// A run of the tests in `files` on a server of the page, by a browser that is still to be named.
@@ -347,18 +317,6 @@ fn python(project: &Project, script: &str) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tests_in_firefox_are_there() {
-        let web = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("web");
-        for (file, names) in IN_FIREFOX {
-            let tests = std::fs::read_to_string(web.join(format!("tests/{file}.test.mjs"))).unwrap();
-            for name in *names {
-                let count = ['\'', '`'].map(|quote| tests.matches(&format!("test({quote}{name}")).count());
-                assert_eq!(count.iter().sum::<usize>(), 1, "{file}: {name}");
-            }
-        }
-    }
 
     #[test]
     fn names_are_unique() {
