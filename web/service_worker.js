@@ -25,6 +25,11 @@ const needed = [...FILES.keys()].filter((url) => ['always', engine].includes(FIL
 
 // Pages that came from the network past this version, and their workers.
 const strangers = new Set();
+// What came of a file before its download broke off, whose next try asks for the rest: `{ url, parts, length, tag }`. Of one
+// file alone, which bounds the memory.
+let broken;
+// Files whose parts did not fit: the browser's own cache may have a part as well.
+const misfits = new Set();
 // By a visitor's wish, or since this version cannot be had whole any more.
 let keepsNothing = false;
 
@@ -120,9 +125,7 @@ async function answer(event, url) {
       return response;
     }
     const cache = request.cache === 'reload' ? 'reload' : 'no-cache';
-    const response = await fetch(url, { cache, signal: request.signal });
-    if (!response.ok) throw refusal(url, response);
-    return checked(url, response);
+    return checked(url, await ask(url, cache, request.signal));
   } catch (error) {
     if (error instanceof Outdated) await moveOn(url);
     if (!isPage) return Response.error();
@@ -131,8 +134,8 @@ async function answer(event, url) {
   }
 }
 
-/** `response` as it comes in, which breaks off before its end if its bytes are not those of the file at `url`. */
-function checked(url, response) {
+/** The file at `url` as it comes in, which breaks off before its end if its bytes are not those of this version. */
+function checked(url, { response, begun, isPatched }) {
   const chunks = [];
   const check = new TransformStream({
     transform(chunk, controller) {
@@ -142,15 +145,15 @@ function checked(url, response) {
     async flush(controller) {
       const bytes = await new Blob(chunks).arrayBuffer();
       if (!(await isRight(url, bytes))) {
-        await moveOn(url);
-        throw new Outdated(url);
+        if (!isPatched) await moveOn(url);
+        throw wrong(url, isPatched);
       }
       if (chunks.length) controller.enqueue(chunks.at(-1));
       // Where there is no room, the page goes on without.
       if (!keepsNothing) await keep(url, clean(bytes, response)).catch(() => {});
     },
   });
-  return clean(response.body.pipeThrough(check), response);
+  return clean(incoming(response, begun).pipeThrough(check), response);
 }
 
 /** The site is of another version by now, and this one can never have the file at `url` again. */
@@ -212,10 +215,9 @@ async function downloadOnce(url, cache) {
   };
   try {
     wait();
-    const response = await fetch(url, { cache, signal: controller.signal });
-    if (!response.ok) throw refusal(url, response);
-    const bytes = await read(response.body.getReader(), FILES.get(url).bytes, wait);
-    if (!(await isRight(url, bytes))) throw new Outdated(url);
+    const { response, begun, isPatched } = await ask(url, cache, controller.signal);
+    const bytes = await read(incoming(response, begun).getReader(), wait);
+    if (!(await isRight(url, bytes))) throw wrong(url, isPatched);
     return clean(bytes, response);
   } finally {
     clearTimeout(timer);
@@ -223,17 +225,91 @@ async function downloadOnce(url, cache) {
   }
 }
 
-/** What `reader` gives, after each part of which `onPart` is called; not much more than `expected` bytes. */
-async function read(reader, expected, onPart) {
+/** What `reader` gives, after each part of which `onPart` is called. */
+async function read(reader, onPart) {
   const parts = [];
-  for (let length = 0; length <= expected; ) {
+  for (;;) {
     const { done, value } = await reader.read();
-    if (done) break;
+    if (done) return new Blob(parts).arrayBuffer();
     onPart();
     parts.push(value);
-    length += value.length;
   }
-  return new Blob(parts).arrayBuffer();
+}
+
+/** The site's answer with the file at `url`, or with what is missing of it, and what came of it before. */
+async function ask(url, cache, signal) {
+  if (broken?.url === url) {
+    // Nobody else is to add to it meanwhile.
+    const begun = broken;
+    broken = undefined;
+    const headers = { Range: `bytes=${begun.length}-`, ...(begun.tag && { 'If-Range': begun.tag }) };
+    // No cache is to put parts together: it could not tell whether the result is right.
+    const response = await fetch(url, { cache: 'no-store', headers, signal }).catch(() => {});
+    if (!response || response.status >= 500) {
+      broken = begun;
+      throw response ? refusal(url, response) : new TypeError('no connection');
+    }
+    if (isRest(response, begun)) return { response, begun, isPatched: true };
+    if (response.status === 200) return { response, begun: nothingOf(url, response) };
+    // Something that nobody asked for: all of it then.
+    response.body?.cancel();
+    misfits.add(url);
+  }
+  const response = await fetch(url, { cache: misfits.has(url) ? 'reload' : cache, signal });
+  if (!response.ok) throw refusal(url, response);
+  return { response, begun: nothingOf(url, response) };
+}
+
+/** Whether `response` brings what is missing of the file that has `begun`. Places in what was compressed are other places. */
+const isRest = ({ status, headers }, { url, length }) =>
+  status === 206 && !headers.get('Content-Encoding') &&
+  headers.get('Content-Range') === `bytes ${length}-${FILES.get(url).bytes - 1}/${FILES.get(url).bytes}`;
+
+/** A weak tag may stand for several bodies, and then nobody promises that their parts fit. */
+const nothingOf = (url, { headers }) =>
+  ({ url, parts: [], length: 0, tag: headers.get('ETag')?.startsWith('"') ? headers.get('ETag') : null });
+
+/** What has `begun`, and the body of `response` behind it; not much more than the file has. */
+function incoming(response, begun) {
+  const reader = response.body.getReader();
+  const { headers } = response;
+  const promised = begun.length + (headers.get('Content-Encoding') ? 0 : Number(headers.get('Content-Length') ?? 0));
+  const breakOff = () => {
+    if (begun.length) broken = begun;
+  };
+  let given = 0;
+  return new ReadableStream({
+    async pull(controller) {
+      if (given === begun.parts.length) {
+        try {
+          const { done, value } = await reader.read();
+          // Not every browser calls it an error when a connection ends before its time.
+          if (done && begun.length < promised) throw new TypeError('the connection ended early');
+          if (done) return controller.close();
+          begun.parts.push(value);
+          begun.length += value.length;
+        } catch (error) {
+          breakOff();
+          throw error;
+        }
+      }
+      controller.enqueue(begun.parts[given++]);
+      if (begun.length <= FILES.get(begun.url).bytes) return;
+      reader.cancel();
+      controller.close();
+    },
+    cancel(reason) {
+      breakOff();
+      return reader.cancel(reason);
+    },
+  });
+}
+
+/** What is wrong with the bytes that came: parts that do not fit say nothing of what the site has. */
+function wrong(url, isPatched) {
+  if (!isPatched) return new Outdated(url);
+  misfits.add(url);
+  return new Error('the parts are not of one version');
 }
 
 /** What `response` says of the file at `url`, which it does not bring. */
@@ -243,6 +319,6 @@ const refusal = (url, { status }) =>
 /** `body` with the headers of `response`, which hold the policy, without those of the transport, which speak of other bytes. */
 function clean(body, response) {
   const headers = new Headers(response.headers);
-  for (const name of ['content-encoding', 'content-length', 'vary']) headers.delete(name);
+  for (const name of ['content-encoding', 'content-length', 'content-range', 'vary']) headers.delete(name);
   return new Response(body, { headers });
 }

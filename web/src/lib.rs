@@ -3,7 +3,8 @@
 //! The page owns the document, a worker owns the model, and [`message`] is all that they share:
 //!
 //! 1. [`message`]: what page and workers tell each other;
-//! 2. [`download`]: files of the page's own origin -> verified bundle, in a worker, for as long as a [`timer`] lets it;
+//! 2. [`transfer`]: bytes of the page's own origin, for as long as a [`timer`] lets them come; [`download`]: files ->
+//!    verified bundle, in a worker;
 //! 3. [`worker`]: the engine, in the worker that gives the verdict; [`accelerator`]: the GPU beside it, by [`choices`] that
 //!    were measured; [`watch`]: frames of a video, by their [`pixels`];
 //! 4. [`wonnx_session`], [`wonnx_worker`]: the same network on WebGPU, in a worker and a wasm of its own, loaded
@@ -18,6 +19,7 @@
 
 pub mod message;
 pub mod timer;
+pub mod transfer;
 pub mod download;
 pub mod choices;
 pub mod accelerator;

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after } from 'node:test';
+import { MISSING, isFirefox, notInFirefox, saved as fileSaved } from './browsers.mjs';
 import { ROOT, open, temporary, test, visit } from './site.mjs';
 
 const site = await open(after);
@@ -17,11 +18,7 @@ async function benchReached(page, ...states) {
 }
 
 /** The result, as the page saves it. */
-async function saved(page) {
-  const download = page.waitForEvent('download');
-  await page.click('#bench-save');
-  return JSON.parse(await readFile(await (await download).path(), 'utf8'));
-}
+const saved = async (page) => JSON.parse((await fileSaved(page, '#bench-save')).text);
 
 /** What stands in the row of `subject` at `place`. */
 const row = async (page, subject, place) =>
@@ -53,7 +50,7 @@ test('w7 a quick measurement shows warm and cold times, truth and device, and se
   assert.deepEqual(report.invalid, []);
   const manifest = JSON.parse(await readFile(path.join(ROOT, 'models/first-int8/manifest.json'), 'utf8'));
   assert.equal(report.model.sha256, manifest.files.find(({ name }) => name === 'stage1.onnx').sha256);
-  assert.match(report.environment.user_agent, /Chrome/);
+  assert.match(report.environment.user_agent, isFirefox ? /Firefox/ : /Chrome/);
   assert.equal(report.environment.has_relaxed_simd, true);
   assert.equal(report.simulated, undefined);
   // What is shown is what is saved.
@@ -222,7 +219,7 @@ test('w7 every option stands in the address', async (t) => {
 // Chromium slows down the thread of the page and not its workers, so this says nothing about a phone: it shows that a
 // simulated figure says so wherever it stands.
 for (const rate of [4, 6]) {
-  test(`w7 on a simulated phone, ${rate} times slower, figures say that they are simulated`, async (t) => {
+  test(`w7 on a simulated phone, ${rate} times slower, figures say that they are simulated`, { skip: notInFirefox(MISSING.devtools) }, async (t) => {
     const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 3, isMobile: true, hasTouch: true };
     const { page, context } = await visit(t, site, { query: '#benchmark', ...phone });
     const devtools = await context.newCDPSession(page);

@@ -1,17 +1,14 @@
 // Pictures with several faces: each has its own verdict, and the one that matters most decides.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { after } from 'node:test';
+import { saved as fileSaved } from './browsers.mjs';
 import { SAMPLES, aware, fixture, judge, noProgram, open, sample, test, visit } from './site.mjs';
 
 const site = await open(after);
 
 /** The report that the page offers to save. */
-async function saved(page) {
-  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
-  return JSON.parse(await readFile(await download.path(), 'utf8'));
-}
+const saved = async (page) => JSON.parse((await fileSaved(page, '#save')).text);
 
 test('w11 the face of each sample is found, in the page as in the program', async (t) => {
   const { page } = await visit(t, site);

@@ -1,8 +1,8 @@
 // The GPU gives the CPU's bits, or the CPU does the work and the page says why; whatever goes wrong on the way.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { after } from 'node:test';
+import { saved } from './browsers.mjs';
 import { SAMPLES, WEBGPU_FLAGS, aware, fixture, judge, noProgram, open, reached, sample, test, visit } from './site.mjs';
 
 const withWebgpu = await open(after, WEBGPU_FLAGS);
@@ -175,9 +175,7 @@ test('w7 the benchmark measures the GPU where it is asked to, by results that mu
   const { page } = await visit(t, withWebgpu, { query: '#benchmark?seconds=0.1&runs=1&places=cpu-relaxed,gpu,wonnx&compare&start' });
   // In software, on a machine that has more to do.
   await page.waitForSelector('#bench[data-state="done"], #bench[data-state="error"]', { timeout: 110_000 });
-  const download = page.waitForEvent('download');
-  await page.click('#bench-save');
-  const report = JSON.parse(await readFile(await (await download).path(), 'utf8'));
+  const report = JSON.parse((await saved(page, '#bench-save')).text);
   assert.match(report.environment.adapter, /swiftshader/i);
   assert.equal(report.environment.is_software_adapter, true);
   const cell = (place, subject) => report.cells.find((cell) => cell.place === place && cell.subject === subject);

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { after } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { MISSING, notInFirefox } from './browsers.mjs';
 import { ROOT, SAMPLES, fixture, judge, open, outcome, reached, test, visit } from './site.mjs';
 import { serve } from './serve.mjs';
 
@@ -379,7 +380,7 @@ for (const [story, body] of Object.entries(NO_SCRIPT)) {
   });
 }
 
-test('m09: a full disk keeps nothing, and the page judges; an old version stays', async (t) => {
+test('m09: a full disk keeps nothing, and the page judges; an old version stays', { skip: notInFirefox(MISSING.devtools) }, async (t) => {
   const site = await host(t);
   const { page, context } = await come(t, site, {
     before: async (page, context) => {
@@ -527,7 +528,7 @@ function withResolvers() {
   return parts;
 }
 
-test('the manifest is linked and valid, and browsers would install the page', async (t) => {
+test('the manifest is linked and valid, and browsers would install the page', { skip: notInFirefox(MISSING.devtools) }, async (t) => {
   const site = await host(t);
   const { page, context } = await come(t, site);
   await keeps(page, 'kept');

@@ -23,7 +23,7 @@ const TYPES = {
 };
 
 // The whole policy, not just what a `meta` tag cannot say: workers have only the policy of their own script's answer.
-const HEADERS = {
+export const HEADERS = {
   'Content-Security-Policy':
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; " +
     "connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
@@ -36,15 +36,15 @@ const HEADERS = {
 };
 
 /**
- * Serves `folder`; resolves to `{ url, close }`. `before` sees the path of each request, and answers it itself if it gives
- * true.
+ * Serves `folder`; resolves to `{ url, close }`. `before` sees the path of each request, its answer and itself, and answers it
+ * if it gives true.
  */
 export async function serve(folder = DIST, port = 0, before = () => false) {
   const server = createServer(async (request, response) => {
     try {
       if (!['GET', 'HEAD'].includes(request.method)) throw new Error(`method ${request.method}`);
       const name = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
-      if (await before(name, response)) return;
+      if (await before(name, response, request)) return;
       const file = path.join(folder, path.normalize(name.endsWith('/') ? `${name}index.html` : name));
       const body = await readFile(file);
       const type = TYPES[path.extname(file)] ?? 'application/octet-stream';

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test as nodeTest } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { launch } from './browsers.mjs';
 import { serve } from './serve.mjs';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -22,19 +22,21 @@ export const SAMPLES = JSON.parse(await readFile(sample('samples.json'), 'utf8')
 /** Why tests that need the native program do not run; false where they do. */
 export const noProgram = process.env.AWARE_BIN ? false : 'AWARE_BIN names no native program';
 
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 export const WEBGPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
+/** Beginnings of the names of the tests that are to run, one a line; all of them where nobody says. */
+const ONLY = process.env.AWARE_ONLY?.split('\n');
+/** Those of them that name a test. */
+export const found = new Set();
+
 /** A test that fails after two minutes, instead of never; a slow one takes twelve seconds. */
-export const test = (name, options, body) =>
-  body ? nodeTest(name, { timeout: 120_000, ...options }, body) : nodeTest(name, { timeout: 120_000 }, options);
+export const test = (name, options, body) => {
+  const beginning = ONLY?.find((beginning) => name.startsWith(beginning));
+  if (ONLY && !beginning) return;
+  found.add(beginning);
+  if (body) nodeTest(name, { timeout: 120_000, ...options }, body);
+  else nodeTest(name, { timeout: 120_000 }, options);
+};
 
 /** Makes a page believe that its browser lacks relaxed SIMD: it then starts the engine's other build. */
 export const withoutRelaxedSimd = (page) =>
@@ -48,10 +50,7 @@ export const withoutRelaxedSimd = (page) =>
 /** Starts browser and site; `after` ends them, the test file's own `after`. */
 export async function open(after, flags = []) {
   const site = process.env.AWARE_URL ? { url: process.env.AWARE_URL, close() {} } : await serve();
-  const browser = await chromium.launch({
-    executablePath: process.env.AWARE_CHROMIUM ?? '/usr/bin/chromium',
-    args: [...FLAGS, ...flags],
-  });
+  const browser = await launch(flags);
   after(async () => {
     await browser.close();
     site.close();

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after } from 'node:test';
+import { MISSING, isFirefox, notInFirefox, saved as fileSaved } from './browsers.mjs';
 import { fixture, judge, open, reached, sample, test, visit } from './site.mjs';
 
 const site = await open(after, ['--use-fake-device-for-media-stream', '--autoplay-policy=no-user-gesture-required']);
@@ -12,9 +13,9 @@ const FILM = fixture('film.webm');
 
 /** The report that the page offers to save. */
 async function saved(page) {
-  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#film-save')]);
-  assert.equal(download.suggestedFilename(), 'aware-video-report.json');
-  return JSON.parse(await readFile(await download.path(), 'utf8'));
+  const { name, text } = await fileSaved(page, '#film-save');
+  assert.equal(name, 'aware-video-report.json');
+  return JSON.parse(text);
 }
 
 /** Gives the page `file` and waits for the verdict on it. */
@@ -128,10 +129,12 @@ test('v03 of a video that ends early, the part that is there is judged and the c
 
 test('v01 v02 what is no video here ends in an error that says why', async (t) => {
   const { page } = await visit(t, site);
-  assert.equal(await watch(page, fixture('hevc.mp4')), 'error');
-  const hevc = await message(page);
-  assert.equal(hevc.code, 'codec');
-  assert.match(hevc.text, /HEVC.*convert it to MP4 with H\.264/);
+  // Firefox plays what the libraries of the machine play.
+  if ((await watch(page, fixture('hevc.mp4'))) === 'error' || !isFirefox) {
+    const hevc = await message(page);
+    assert.equal(hevc.code, 'codec');
+    assert.match(hevc.text, /HEVC.*convert it to MP4 with H\.264/);
+  }
   assert.equal(await watch(page, fixture('sound.webm')), 'error');
   assert.equal((await message(page)).code, 'no_video');
   const buffer = Buffer.concat([Buffer.from('\x1a\x45\xdf\xa3', 'latin1'), Buffer.alloc(3000, 7)]);
@@ -255,7 +258,7 @@ test('a camera that is there before the model is judged once the model is; witho
   }
 });
 
-test('k01 a camera that the visitor does not allow is said to be denied', async (t) => {
+test('k01 a camera that the visitor does not allow is said to be denied', { skip: notInFirefox(MISSING.permissions) }, async (t) => {
   const { page } = await visit(t, site);
   await reached(page, 'idle');
   await page.click('#camera');

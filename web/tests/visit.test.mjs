@@ -1,8 +1,8 @@
 // A visit: several files, what was judged before, reports that come back, and paper.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { after } from 'node:test';
+import { MISSING, notInFirefox, saved as fileSaved } from './browsers.mjs';
 import { fixture, forget, judge, open, outcome, reached, sample, test, visit } from './site.mjs';
 
 const site = await open(after);
@@ -13,11 +13,7 @@ const entries = (page) =>
   ]));
 
 /** The file that the link `id` saves, as text. */
-async function saved(page, id) {
-  const download = page.waitForEvent('download');
-  await page.click(id);
-  return readFile(await (await download).path(), 'utf8');
-}
+const saved = async (page, id) => (await fileSaved(page, id)).text;
 
 const file = (name, value) => ({
   name, mimeType: 'application/json', buffer: Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)),
@@ -138,7 +134,7 @@ test('s02 files that only look like reports are refused, and nothing in them bec
   assert.deepEqual(violations, []);
 });
 
-test('on paper there is the report, with the picture if the visitor wants it', async (t) => {
+test('on paper there is the report, with the picture if the visitor wants it', { skip: notInFirefox(MISSING.media) }, async (t) => {
   const { page } = await visit(t, site);
   await judge(page, fixture('photo.jpg'));
   await page.emulateMedia({ media: 'print' });

@@ -1,8 +1,9 @@
-//! Headless Chromium on the page.
+//! Headless browsers on the page.
 
 use crate::process::run_captured;
 use crate::project::Project;
 use crate::system;
+use crate::tools::FIREFOX;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -32,6 +33,15 @@ pub struct PageVerdict {
 /// If there is none, with what to do.
 pub fn chromium(project: &Project) -> Result<OsString> {
     let named = system::find(project, system::tool("chromium")?)?;
+    Ok(on_path(&named).unwrap_or(named))
+}
+
+/// Firefox, installed if it is missing.
+///
+/// # Errors
+/// If it cannot be had: why.
+pub fn firefox(project: &Project) -> Result<OsString> {
+    let named = system::find_or_install(project, &FIREFOX)?;
     Ok(on_path(&named).unwrap_or(named))
 }
 

@@ -77,7 +77,7 @@ struct TestArgs {
     /// Run the other steps after a failed one.
     #[arg(long)]
     keep_going: bool,
-    /// Run this step only, and install nothing; may be repeated.
+    /// Run this step only, without the one that installs; may be repeated.
     #[arg(long, value_name = "STEP")]
     only: Vec<String>,
     /// Print the steps and end.

@@ -12,11 +12,13 @@ const SERVICE_WORKER: &str = "service_worker.js";
 const DOCUMENT: &str = "index.html";
 
 /// Beginnings of the paths of what a first verdict takes, besides the engine. Everything else is kept once it was asked for.
-const NEEDED: [&str; 15] = [
+const NEEDED: [&str; 16] = [
     "index.html",
     "start.js",
     "style.css",
     "icon.svg",
+    // Firefox asks for it at each visit.
+    "icon-192.png",
     "app.js",
     "app_bg.wasm",
     "app.webmanifest",
@@ -125,7 +127,8 @@ mod tests {
     fn files_are_kept_when_they_are_needed() {
         for (path, want) in [
             ("index.html", "always"),
-            ("icon-192.png", "later"),
+            ("icon-192.png", "always"),
+            ("icon-512.png", "later"),
             ("worker.js", "simd128"),
             ("worker_loader.js", "simd128"),
             ("worker_relaxed_bg.wasm", "relaxed"),

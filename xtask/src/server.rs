@@ -1,7 +1,9 @@
 //! Serves the built page on this machine only, with the headers that it is meant to have.
 
+use crate::range::{Part, tag};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::TcpStream;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -95,25 +97,55 @@ fn nudge(port: u16) {
 
 fn answer(request: Request, folder: &Path) {
     let is_read = matches!(request.method(), Method::Get | Method::Head);
-    let file =
-        resolve(folder, request.url()).and_then(|path| Some((File::open(&path).ok()?, content_type(&path))));
+    let file = resolve(folder, request.url()).and_then(|path| Some((open(&request, &path)?, path)));
     // Whoever asked may be gone already; that is no error of the server's.
     let _ = match file {
         _ if !is_read => {
             request.respond(with_headers(text(405, "only GET and HEAD\n"), &[("Allow", "GET, HEAD")]))
         }
         None => request.respond(with_headers(text(404, "there is no such file\n"), &[])),
-        Some((file, kind)) => {
-            request.respond(with_headers(Response::from_file(file), &[("Content-Type", kind)]))
+        Some((opened, path)) => {
+            let Opened { file, bytes, tag, part } = opened;
+            let range = part.content_range(bytes);
+            let mut more =
+                vec![("Content-Type", content_type(&path)), ("ETag", &tag), ("Accept-Ranges", "bytes")];
+            more.extend(range.as_deref().map(|range| ("Content-Range", range)));
+            let length = part.length(bytes);
+            let (status, body) = (StatusCode(part.status()), file.take(length));
+            let response = Response::new(status, Vec::new(), body, usize::try_from(length).ok(), None);
+            request.respond(with_headers(response, &more))
         }
     };
+}
+
+/// A file, from the first byte on that is sent of it.
+struct Opened {
+    file: File,
+    bytes: u64,
+    tag: String,
+    part: Part,
+}
+
+fn open(request: &Request, path: &Path) -> Option<Opened> {
+    let mut file = File::open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let (bytes, tag) = (metadata.len(), tag(&metadata));
+    let header = |name: &'static str| {
+        let found = request.headers().iter().find(|header| header.field.equiv(name));
+        found.map(|header| header.value.as_str())
+    };
+    let part = Part::of(header("Range"), header("If-Range"), &tag, bytes);
+    if let Part::Range { first, .. } = part {
+        file.seek(SeekFrom::Start(first)).ok()?;
+    }
+    Some(Opened { file, bytes, tag, part })
 }
 
 fn text(status: u16, text: &str) -> Response<std::io::Cursor<Vec<u8>>> {
     Response::from_string(text).with_status_code(StatusCode(status))
 }
 
-fn with_headers<R: std::io::Read>(mut response: Response<R>, more: &[(&str, &str)]) -> Response<R> {
+fn with_headers<R: Read>(mut response: Response<R>, more: &[(&str, &str)]) -> Response<R> {
     for (name, value) in HEADERS.iter().chain(more) {
         // All of them are constants of this file.
         if let Ok(header) = Header::from_bytes(*name, *value) {
@@ -180,7 +212,7 @@ fn content_type(path: &Path) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Write;
 
     #[test]
     fn the_policy_is_the_pages_own() {
@@ -283,8 +315,14 @@ mod tests {
 
     /// The raw answer to a raw request.
     fn ask(server: &Server, request: &str) -> String {
+        ask_with(server, request, "")
+    }
+
+    /// The same with more headers.
+    fn ask_with(server: &Server, request: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-        write!(stream, "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{request} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n")
+            .unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
@@ -307,6 +345,7 @@ mod tests {
             Case { request: "HEAD /index.html", status: "200", contains: "Content-Length: 19" },
             Case { request: "GET /../secret.txt", status: "404", contains: "no such file" },
             Case { request: "GET /%2e%2e/secret.txt", status: "404", contains: "no such file" },
+            Case { request: "GET /index.html", status: "200", contains: "Accept-Ranges: bytes" },
             Case { request: "GET /none", status: "404", contains: "no such file" },
             Case { request: "POST /", status: "405", contains: "Allow: GET, HEAD" },
             Case { request: "DELETE /index.html", status: "405", contains: "only GET and HEAD" },
@@ -324,6 +363,29 @@ mod tests {
             assert_eq!(answer.matches("Content-Type:").count(), 1, "{answer}");
         }
         assert!(!ask(&server, "HEAD /index.html").contains("<title>"));
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_sent_to_who_has_the_rest() {
+        let site = Site::new("range");
+        let server = Server::bind(&site.folder(), 0).unwrap();
+        server.start();
+        let whole = ask(&server, "GET /");
+        let tag = whole.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap();
+        for (headers, status, contains, body) in [
+            ("Range: bytes=7-\r\n", "206", "Content-Range: bytes 7-18/19", "page</title>"),
+            ("Range: bytes=0-6\r\n", "206", "Content-Length: 7", "<title>"),
+            (&format!("Range: bytes=7-\r\nIf-Range: {tag}\r\n"), "206", "Content-Length: 12", "page</title>"),
+            ("Range: bytes=7-\r\nIf-Range: \"x\"\r\n", "200", "Content-Length: 19", "<title>page</title>"),
+            ("Range: bytes=19-\r\n", "416", "Content-Range: bytes */19", ""),
+        ] {
+            let answer = ask_with(&server, "GET /", headers);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {answer}");
+            assert!(answer.contains(contains), "{headers}: {answer}");
+            assert_eq!(answer.split_once("\r\n\r\n").unwrap().1, body, "{headers}");
+        }
+        std::fs::write(site.folder().join("index.html"), "<title>PAGE</title>").unwrap();
+        assert!(!ask(&server, "GET /").contains(tag), "what was written again has another tag");
     }
 
     #[test]

@@ -59,6 +59,11 @@ const STEPS: &[Step] = &[
     Step { name: "build", about: "program and page", run: build },
     Step { name: "browser", about: "tests of the page in headless Chromium", run: browser },
     Step {
+        name: "firefox",
+        about: "the core of these tests in headless Firefox, if Debian's package can be had",
+        run: firefox,
+    },
+    Step {
         name: "pipeline",
         about: "from pictures to a validated bundle and a report on it, on a toy set",
         run: pipeline,
@@ -186,16 +191,32 @@ fn build(project: &Project) -> Result<()> {
 }
 
 fn browser(project: &Project) -> Result<()> {
-    let tests = browser_tests(project)?;
+    let mut tests = page_tests(project, &browser_tests(project)?)?;
+    run_shown(tests.env("AWARE_CHROMIUM", browser::chromium(project)?), LONG)
+}
+
+fn firefox(project: &Project) -> Result<()> {
+    let firefox = match browser::firefox(project) {
+        Ok(firefox) => firefox,
+        Err(why) => {
+            say!("left out: there is no Firefox ({})", format!("{why:#}").replace('\n', " "));
+            return Ok(());
+        }
+    };
+    let mut tests = page_tests(project, &[project.web().join("tests/firefox.mjs")])?;
+    run_shown(tests.env("AWARE_BROWSER", "firefox").env("AWARE_FIREFOX", firefox), LONG)
+}
+
+/// A run of the tests in `files` on a server of the page, by a browser that is still to be named.
+fn page_tests(project: &Project, files: &[PathBuf]) -> Result<Command> {
     let server = Server::bind(&project.dist(), 0)?;
     server.start();
     let mut node = project.command("node");
     // One browser at a time: two starve each other's time limits on small machines.
-    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(&tests);
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
     // Each test finds the same program, page and browser.
     node.env("AWARE_URL", server.url()).env("AWARE_BIN", project.aware());
-    node.env("AWARE_CHROMIUM", browser::chromium(project)?);
-    run_shown(&mut node, LONG)
+    Ok(node)
 }
 
 /// The test files, by name: a folder as argument means something else to each version of node.

@@ -92,6 +92,21 @@ pub fn find(project: &Project, tool: &Tool) -> Result<OsString> {
     programs.iter().map(OsString::from).find(answers).with_context(|| advice(tool))
 }
 
+/// The program of a system tool that is no part of the table, installed if it is missing.
+///
+/// # Errors
+/// If it is not there and cannot be installed: why.
+pub fn find_or_install(project: &Project, tool: &Tool) -> Result<OsString> {
+    let Source::System { packages, .. } = tool.source else { bail!("{} is no system tool", tool.name) };
+    match find(project, tool) {
+        // Whoever names another program does not want the package.
+        Err(_) if named(tool).is_none() => {}
+        found => return found,
+    }
+    step("system packages", &packages.join(" "), || apt_get(project, packages))?;
+    find(project, tool)
+}
+
 /// The environment variable that names the program, with its value.
 fn named(tool: &Tool) -> Option<(&'static str, OsString)> {
     let Source::System { variable: Some(variable), .. } = tool.source else { return None };

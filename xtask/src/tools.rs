@@ -112,6 +112,19 @@ pub const TOOLS: &[Tool] = &[
     Tool { name: "ray", version: Version::Exactly("2.60.0"), source: Source::Pip },
 ];
 
+/// What the page is tested in besides Chromium, where it can be had: not every system has Debian's package. The version is the
+/// one that was tried; an older one may not understand all that the tests ask of it.
+pub const FIREFOX: Tool = Tool {
+    name: "firefox",
+    version: Version::AtLeast(153, 0),
+    source: Source::System {
+        variable: Some("AWARE_FIREFOX"),
+        programs: &["firefox-esr", "firefox"],
+        probe: &["--version"],
+        packages: &["firefox-esr"],
+    },
+};
+
 const NODE: Source =
     Source::System { variable: None, programs: &["node"], probe: &["--version"], packages: &["nodejs"] };
 
@@ -221,6 +234,7 @@ mod tests {
                 accepted: true,
             },
             Case { wanted: Version::AtLeast(113, 0), output: "Google Chrome 99.0.1", accepted: false },
+            Case { wanted: Version::AtLeast(153, 0), output: "Mozilla Firefox 153.7.0esr", accepted: true },
             Case { wanted: Version::AtLeast(18, 0), output: "", accepted: false },
         ];
         for Case { wanted, output, accepted } in cases {
