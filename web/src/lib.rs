@@ -17,6 +17,7 @@
 //! 10. [`benchmark`]: how fast this device is, by workers of its own that answer what [`timing`] asks.
 
 pub mod message;
+pub mod text;
 pub mod timer;
 pub mod download;
 pub mod choices;
@@ -43,6 +44,7 @@ pub mod state;
 mod link;
 pub mod page;
 pub mod view;
+mod view_device;
 mod view_history;
 mod view_offline;
 mod view_stages;
