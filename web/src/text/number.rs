@@ -11,7 +11,7 @@ pub fn decimal(value: f64, digits: usize) -> String {
 /// A number that is written with a point, as the language writes it.
 #[inline(never)]
 pub fn figures(number: &str) -> String {
-    number.replace('.', text("number.point"))
+    number.replace('.', text("figure.point"))
 }
 
 /// All digits of `value`, those that the command line's JSON has.
@@ -23,7 +23,7 @@ pub fn all_digits(value: f64) -> String {
 /// A share in percent.
 #[inline(never)]
 pub fn percent_of(share: f64, digits: usize) -> String {
-    text_with("number.percent", &[("number", &decimal(share * 100.0, digits))])
+    text_with("figure.percent", &[("number", &decimal(share * 100.0, digits))])
 }
 
 /// P(fake) in percent, never rounded to certainty.
@@ -41,13 +41,13 @@ pub fn percent(probability: f64) -> String {
 /// A time in milliseconds.
 #[inline(never)]
 pub fn milliseconds(value: f64) -> String {
-    text_with("number.milliseconds", &[("number", &decimal(value, 1))])
+    text_with("figure.milliseconds", &[("number", &decimal(value, 1))])
 }
 
 /// Width and height.
 #[inline(never)]
 pub fn size(width: impl ToString, height: impl ToString) -> String {
-    text_with("number.times", &[("width", &width.to_string()), ("height", &height.to_string())])
+    text_with("figure.size", &[("width", &width.to_string()), ("height", &height.to_string())])
 }
 
 /// From the least to the most.

@@ -17,7 +17,7 @@ pub fn texts(name: &str, english: &Map<String, Value>) -> Option<Value> {
         LONG => {
             for (key, value) in &mut texts {
                 // What the page reads itself, and figures, stay as they are.
-                let is_said = !key.starts_with("language.") && !key.starts_with("number.");
+                let is_said = !key.starts_with("language.") && !key.starts_with("figure.");
                 if let Some(text) = value.as_str().filter(|_| is_said) {
                     *value = longer(text).into();
                 }
