@@ -71,20 +71,18 @@ fn english(key: &str) -> Option<&'static str> {
     language(FILES[0].0).texts.get(key)?.as_str()
 }
 
-/// The language called `name`, read once; what is not known has no texts.
+/// The language called `name`, read once; what is no file is English, disguised.
 #[inline(never)]
 fn language(name: &'static str) -> &'static Language {
     let read = READ.with_borrow(|read| read.iter().find(|language| language.name == name).copied());
     read.unwrap_or_else(|| {
-        let texts = match FILES.iter().find(|file| file.0 == name) {
-            // As everything else here is read: each way of reading adds to the page.
-            Some((_, json)) => serde_json::from_slice(json.as_bytes()).ok(),
-            None => pseudo::texts(name, &language(FILES[0].0).texts),
-        };
-        let texts = match texts {
-            Some(Value::Object(texts)) => texts,
+        let (_, json) = FILES.iter().find(|file| file.0 == name).unwrap_or(&FILES[0]);
+        // As everything else here is read: each way of reading adds to the page.
+        let mut texts = match serde_json::from_slice(json.as_bytes()) {
+            Ok(Value::Object(texts)) => texts,
             _ => Map::new(),
         };
+        pseudo::disguise(name, &mut texts);
         // A page speaks few languages, each for as long as it is open.
         let language: &'static Language = Box::leak(Box::new(Language { name, texts }));
         READ.with_borrow_mut(|read| read.push(language));
@@ -159,7 +157,8 @@ mod tests {
         assert_eq!(text("label.fake"), "Gefälscht");
         assert_eq!(text("nowhere"), "nowhere");
         assert_eq!(find("nowhere"), None);
-        // A language without any text.
+        let empty = Language { name: "xx", texts: Map::new() };
+        READ.with_borrow_mut(|read| read.push(Box::leak(Box::new(empty))));
         SPOKEN.set("xx");
         assert_eq!(text("label.fake"), "Fake");
         assert_eq!(text("nowhere"), "nowhere");

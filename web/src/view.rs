@@ -8,7 +8,7 @@ use crate::samples::Sample;
 use crate::state::{Model, Phase, Picture, Second, State, Task, meaning, megabytes, next_step};
 use crate::text::document::{Part, elements, say, translate};
 use crate::text::names::{self, label, notice, truth};
-use crate::text::number::{all_digits, decimal, figures, milliseconds, percent, percent_of};
+use crate::text::number::{all_digits, decimal, figures, milliseconds, percent, percent_of, size};
 use crate::text::{is_english, text, text_with};
 use engine::Report;
 use js_sys::Array;
@@ -236,20 +236,21 @@ impl View {
     }
 
     fn render_numbers(&self, report: &Report) -> Result<(), JsValue> {
-        let [width, height] = report.picture_size;
         let crop = report.crop;
         let Some(stage) = report.stages.iter().find(|stage| stage.name == report.verdict.decided_by) else {
             return Err("the report names no stage that decided".into());
         };
-        let [lower, upper] = [report.thresholds.lower, report.thresholds.upper];
-        let [lower, upper] = [lower, upper].map(|threshold| figures(&threshold.to_string()));
-        let [side, x, y] = [crop.side, crop.x, crop.y].map(|pixels| pixels.to_string());
-        let [width, height] = [width, height].map(|pixels| pixels.to_string());
         let rows = [
             ("number-probability", all_digits(report.verdict.probability_fake)),
             ("number-logit", figures(&stage.logit.to_string())),
-            ("number-lower", text_with("numbers.or_less", &[("number", &lower)])),
-            ("number-upper", text_with("numbers.or_more", &[("number", &upper)])),
+            (
+                "number-lower",
+                text_with("numbers.or_less", &[("number", &all_digits(report.thresholds.lower))]),
+            ),
+            (
+                "number-upper",
+                text_with("numbers.or_more", &[("number", &all_digits(report.thresholds.upper))]),
+            ),
             ("number-prepare", milliseconds(report.prepare_ms)),
             ("number-network", milliseconds(stage.latency_ms)),
             ("number-total", milliseconds(report.total_ms)),
@@ -257,8 +258,18 @@ impl View {
             ("number-model", format!("{} {}", report.model.name, report.model.version)),
             ("number-sha256", stage.sha256.clone()),
             ("number-engine", report.engine_version.clone()),
-            ("number-picture", text_with("numbers.picture.size", &[("width", &width), ("height", &height)])),
-            ("number-crop", text_with("numbers.crop.size", &[("side", &side), ("x", &x), ("y", &y)])),
+            ("number-picture", text_with("numbers.picture.size", &[("size", &size(report.picture_size))])),
+            (
+                "number-crop",
+                text_with(
+                    "numbers.crop.size",
+                    &[
+                        ("size", &size([crop.side; 2])),
+                        ("x", &crop.x.to_string()),
+                        ("y", &crop.y.to_string()),
+                    ],
+                ),
+            ),
         ];
         rows.iter().try_for_each(|(id, text)| self.set_text(id, text))
     }

@@ -72,7 +72,7 @@ impl View {
                 text_with(name, &[("number", &number.to_string())]),
                 said.to_owned(),
                 face.probability_fake.map(percent).unwrap_or_default(),
-                size(region.width, region.height),
+                size([region.width, region.height]),
                 decimal(face.face.quality.score, 2),
             ]
         });

@@ -52,7 +52,7 @@ pub fn environment(report: &BenchmarkReport) -> Vec<(&'static str, String)> {
 
 fn screen([width, height]: [f64; 2], ratio: f64) -> String {
     let ratio = figures(&ratio.to_string());
-    let values = [("size", &size(width, height)[..]), ("ratio", &ratio)];
+    let values = [("size", &size([width as u32, height as u32])[..]), ("ratio", &ratio)];
     text_with("bench.device.screen.text", &values)
 }
 

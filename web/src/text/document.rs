@@ -28,17 +28,16 @@ pub fn translate(document: &Document) -> Result<(), JsValue> {
         root.set_attribute("lang", languages::tag())?;
         root.set_attribute("dir", text("language.direction"))?;
     }
-    for element in elements::<Element>(&document.query_selector_all("[data-text]")?) {
-        let key = element.get_attribute("data-text").unwrap_or_default();
-        if let Some(text) = find(&key) {
-            compose(&element, text, |id| document.get_element_by_id(id).map(Into::into))?;
-        }
-    }
-    for name in ATTRIBUTES {
-        for element in elements::<Element>(&document.query_selector_all(&format!("[data-text-{name}]"))?) {
-            let key = element.get_attribute(&format!("data-text-{name}")).unwrap_or_default();
-            if let Some(text) = find(&key) {
-                element.set_attribute(name, text)?;
+    for attribute in [None].into_iter().chain(ATTRIBUTES.map(Some)) {
+        let name = attribute.map_or_else(|| "data-text".into(), |attribute| format!("data-text-{attribute}"));
+        for element in elements::<Element>(&document.query_selector_all(&format!("[{name}]"))?) {
+            let key = element.get_attribute(&name).unwrap_or_default();
+            match (find(&key), attribute) {
+                (None, _) => {}
+                (Some(text), Some(attribute)) => element.set_attribute(attribute, text)?,
+                (Some(text), None) => {
+                    compose(&element, text, |id| document.get_element_by_id(id).map(Into::into))?;
+                }
             }
         }
     }

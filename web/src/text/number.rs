@@ -46,7 +46,7 @@ pub fn milliseconds(value: f64) -> String {
 
 /// Width and height.
 #[inline(never)]
-pub fn size(width: impl ToString, height: impl ToString) -> String {
+pub fn size([width, height]: [u32; 2]) -> String {
     text_with("figure.size", &[("width", &width.to_string()), ("height", &height.to_string())])
 }
 

@@ -10,23 +10,18 @@ pub const RTL: &str = "x-rtl";
 /// Share of a text that is added to it.
 const LONGER: f64 = 0.4;
 
-/// The texts of the language called `name`, made of those of `english`.
-pub fn texts(name: &str, english: &Map<String, Value>) -> Option<Value> {
-    let mut texts = english.clone();
-    match name {
-        LONG => {
-            for (key, value) in &mut texts {
-                // What the page reads itself, and figures, stay as they are.
-                let is_said = !key.starts_with("language.") && !key.starts_with("figure.");
-                if let Some(text) = value.as_str().filter(|_| is_said) {
-                    *value = longer(text).into();
-                }
-            }
+/// Makes those of the language called `name` of English `texts`, if it is one of these.
+pub fn disguise(name: &str, texts: &mut Map<String, Value>) {
+    for (key, value) in texts {
+        let is_direction = key == "language.direction";
+        // What the page reads itself, and figures, stay as they are.
+        let is_said = !key.starts_with("language.") && !key.starts_with("figure.");
+        match (name, value.as_str()) {
+            (RTL, _) if is_direction => *value = "rtl".into(),
+            (LONG, Some(text)) if is_said => *value = longer(text).into(),
+            _ => {}
         }
-        RTL => drop(texts.insert("language.direction".into(), "rtl".into())),
-        _ => return None,
     }
-    Some(texts.into())
 }
 
 /// `text` with accents, and words behind it; slots stay.
