@@ -5,7 +5,18 @@
 const simd = Uint8Array.of(
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
 
+// The page's languages come with its wasm. What is said without it stands in index.html, in each language: the address's is
+// shown, else the first of the visitor's that is there, else English.
+const speak = (box) => {
+  const wished = [new URLSearchParams(location.search).get('lang'), ...navigator.languages, 'en'];
+  const texts = [...box.querySelectorAll(':scope > [lang]')];
+  const of = (tag) => texts.find(({ lang }) => lang === tag?.split('-')[0].toLowerCase());
+  const shown = wished.map(of).find(Boolean);
+  texts.forEach((text) => (text.hidden = text !== shown));
+};
+
 const refuse = (id) => {
+  speak(document.getElementById(id));
   document.getElementById(id).hidden = false;
   document.getElementById('app').dataset.state = id;
 };

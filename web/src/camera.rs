@@ -92,6 +92,9 @@ mod tests {
             let failure = failure(name, "why");
             assert_eq!(failure.code, code);
             assert!(failure.message.contains(" "), "{failure:?}");
+            // Translated as a whole, but for what the browser says.
+            let text = crate::text::find(&format!("error.{code}"));
+            assert_eq!(text == Some(&failure.message), code != "camera", "{failure:?}");
         }
     }
 }

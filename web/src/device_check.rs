@@ -1,6 +1,10 @@
 //! Whether this device gives the numbers that the model's golden vectors ask for, in words.
 
 use crate::message::Failure;
+use crate::text::names::failure_text;
+use crate::text::number::{figures, milliseconds};
+use crate::text::text;
+use crate::text::text_with;
 use engine::golden::{GoldenOutcome, GoldenReport};
 
 /// How far the check is.
@@ -33,22 +37,17 @@ impl DeviceCheck {
     pub fn sentence(&self) -> String {
         match self {
             DeviceCheck::Off => String::new(),
-            DeviceCheck::Running => "Checking this device.".into(),
+            DeviceCheck::Running => text("device.running").into(),
             DeviceCheck::Done(report) => {
-                let count = report.vectors.len();
-                let wrong = report.vectors.iter().filter(|vector| !vector.passed).count();
+                let count = report.vectors.len().to_string();
                 if report.passed {
-                    return format!(
-                        "Passed: all {count} golden vectors gave the right bits. Median time in the network: {:.1} ms.",
-                        median_ms(&report.vectors)
-                    );
+                    let time = milliseconds(median_ms(&report.vectors));
+                    return text_with("device.passed", &[("count", &count), ("time", &time)]);
                 }
-                format!(
-                    "Failed: {wrong} of {count} golden vectors gave other numbers. Do not rely on verdicts of this \
-                     device; try another browser."
-                )
+                let wrong = report.vectors.iter().filter(|vector| !vector.passed).count().to_string();
+                text_with("device.failed", &[("wrong", &wrong), ("count", &count)])
             }
-            DeviceCheck::Failed(failure) => format!("The check did not run: {}.", failure.message),
+            DeviceCheck::Failed(failure) => text_with("device.error", &[("why", failure_text(failure))]),
         }
     }
 
@@ -60,12 +59,17 @@ impl DeviceCheck {
 }
 
 fn line(vector: &GoldenOutcome) -> String {
-    match (&vector.problem, vector.logit) {
-        (Some(problem), _) => format!("{}: {problem}", vector.name),
-        (None, logit) => {
-            let logit = logit.map_or_else(String::new, |logit| format!("logit {logit}, "));
-            format!("{}: {logit}{:.1} ms", vector.name, vector.latency_ms)
+    let name = &vector.name;
+    if let Some(problem) = &vector.problem {
+        return format!("{name}: {problem}");
+    }
+    let time = milliseconds(vector.latency_ms);
+    match vector.logit {
+        Some(logit) => {
+            let logit = figures(&logit.to_string());
+            text_with("device.line", &[("name", name), ("logit", &logit), ("time", &time)])
         }
+        None => text_with("device.line.no_logit", &[("name", name), ("time", &time)]),
     }
 }
 

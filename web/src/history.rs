@@ -1,7 +1,10 @@
 //! What was judged in this visit. It is in the page's memory alone, and gone with the page.
 
 use crate::message::Failure;
-use crate::state::{label_text, percent, video_label_text};
+use crate::state::no_verdict;
+use crate::text::names::{label, video_label};
+use crate::text::number::percent;
+use crate::text::text_with;
 use engine::Report;
 use engine::video::verdict::VideoLabel;
 use web_sys::Blob;
@@ -49,6 +52,11 @@ impl History {
         self.revision += 1;
     }
 
+    /// Says the same in another language.
+    pub fn say_again(&mut self) {
+        self.revision += 1;
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.entries.clear();
@@ -78,14 +86,12 @@ impl Outcome {
     pub fn text(&self) -> String {
         match self {
             Outcome::Picture(report) => {
-                format!(
-                    "{}, P(fake) {}",
-                    label_text(report.verdict.label),
-                    percent(report.verdict.probability_fake)
-                )
+                let percent = percent(report.verdict.probability_fake);
+                let values = [("label", label(report.verdict.label)), ("percent", &percent)];
+                text_with("history.picture", &values)
             }
-            Outcome::Video(label) => format!("{} (video)", video_label_text(*label)),
-            Outcome::Failed(failure) => format!("No verdict: {}", failure.message),
+            Outcome::Video(label) => text_with("history.video", &[("label", video_label(*label))]),
+            Outcome::Failed(failure) => no_verdict(failure),
         }
     }
 }

@@ -14,8 +14,9 @@
 //! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from; [`saved_report`]: reports come back;
 //! 7. [`state`], [`history`] and [`device_check`]: what the page is doing, and did, without the document;
 //! 8. [`offline`]: the page kept on this device; [`page`]: events -> state, by a `link` that callbacks hold;
-//! 9. [`view`]: state -> document, with parts of its own for stages and videos;
-//! 10. [`benchmark`]: how fast this device is, by workers of its own that answer what [`timing`] asks.
+//! 9. [`text`]: what is said, in the visitor's language;
+//! 10. [`view`]: state -> document, with parts of its own for stages and videos;
+//! 11. [`benchmark`]: how fast this device is, by workers of its own that answer what [`timing`] asks.
 
 pub mod message;
 pub mod timer;
@@ -44,7 +45,9 @@ pub mod offline;
 pub mod state;
 mod link;
 pub mod page;
+pub mod text;
 pub mod view;
+mod view_device;
 mod view_history;
 mod view_offline;
 mod view_stages;

@@ -184,25 +184,6 @@ pub struct GpuState {
     pub is_remembered: bool,
 }
 
-impl GpuState {
-    /// The state as a sentence.
-    pub fn sentence(&self) -> String {
-        let adapter = self.adapter.as_ref().map(AdapterSummary::to_string).unwrap_or_default();
-        let times: Vec<String> =
-            self.times_ms.iter().map(|(place, time_ms)| format!("{place} {time_ms:.1} ms")).collect();
-        let measured = match times.is_empty() {
-            true => String::new(),
-            false => {
-                format!(" Measured{}: {}.", if self.is_remembered { " before" } else { "" }, times.join(", "))
-            }
-        };
-        match &self.reason {
-            Some(reason) => format!("Networks run on the CPU: {reason}.{measured}"),
-            None => format!("Networks run on the GPU ({adapter}, {}).{measured}", self.place),
-        }
-    }
-}
-
 /// Bytes of a download.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {

@@ -2,6 +2,7 @@
 
 use crate::message::{KeepFailure, KeeperRequest, KeeperResponse};
 use crate::page::on;
+use crate::text::text;
 use js_sys::{Promise, Reflect};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -59,26 +60,20 @@ impl Offline {
     pub fn sentence(self) -> &'static str {
         match self {
             Offline::Unknown => "",
-            Offline::Unavailable => {
-                "This browser does not keep the page for use offline, as in a private window. It works while it is open."
-            }
-            Offline::Keeping => "The page is being kept for use offline.",
-            Offline::NotKept(KeepFailure::Full) => {
-                "Not kept for use offline: this device has no room for it. The page works while it is open."
-            }
-            Offline::NotKept(KeepFailure::Download) => {
-                "Not kept for use offline: a part of it did not arrive. The next visit tries again."
-            }
-            Offline::Forgotten => "Removed from this device. The next visit keeps it again.",
-            _ => "Works offline now: page and model are kept on this device.",
+            Offline::Unavailable => text("offline.unavailable"),
+            Offline::Keeping => text("offline.keeping"),
+            Offline::NotKept(KeepFailure::Full) => text("offline.full"),
+            Offline::NotKept(KeepFailure::Download) => text("offline.failed"),
+            Offline::Forgotten => text("offline.forgotten"),
+            _ => text("offline.kept"),
         }
     }
 
     /// What there is to say of a newer version.
     pub fn update_sentence(self) -> &'static str {
         match self {
-            Offline::UpdateReady => "A new version of this page is ready.",
-            Offline::OtherTabs => "The new version starts when the other tabs of this page are closed.",
+            Offline::UpdateReady => text("offline.update_ready"),
+            Offline::OtherTabs => text("offline.other_tabs"),
             _ => "",
         }
     }

@@ -1,9 +1,10 @@
 //! The page: what happens when, and what becomes of it.
 //!
-//! [`listeners`]: events of the document; [`queue`]: files in their turn; [`film`]: a video or camera; [`second`]: wonnx. What
+//! [`language`]: another one is spoken; [`listeners`]: events of the document; [`queue`]: files in their turn; [`film`]: a video or camera; [`second`]: wonnx. What
 //! stands here is the rest: the engine's worker, what it answers, and what happens where it fails.
 
 mod film;
+mod language;
 mod listeners;
 mod queue;
 mod second;
@@ -16,10 +17,12 @@ use crate::message::{Failure, Request, Response};
 use crate::offline::Keeper;
 use crate::player::Player;
 use crate::state::{Heat, Model, Phase, Picture, Second, State, Task};
+use crate::text::{is_english, languages};
 use crate::timer::Timer;
 use crate::view::View;
 use crate::worker_handle::{Script, ScriptPolicy, WorkerHandle};
 use engine::video::report::End;
+use language::listen_to_language;
 use listeners::{listen, show_samples};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -36,6 +39,10 @@ const SILENCE_MS: i32 = 60_000;
 /// If the document is not the one of `index.html`, or the browser refuses the page's script policy.
 pub fn start() -> Result<(), JsValue> {
     let view = View::attach()?;
+    languages::choose(&web_sys::window().ok_or("there is no window")?);
+    if !is_english() {
+        view.translate()?;
+    }
     let policy = Rc::new(ScriptPolicy::create()?);
     let (page, link) = Link::keep(|link| Page {
         link,
@@ -53,6 +60,7 @@ pub fn start() -> Result<(), JsValue> {
         last_id: 0,
     });
     listen(&page.borrow())?;
+    listen_to_language(&page.borrow())?;
     link.update(Page::open_engine);
     let left = link.clone();
     benchmark::page::start(policy, move || left.update(Page::cancel))?;

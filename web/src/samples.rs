@@ -30,16 +30,6 @@ pub enum Truth {
     Fake,
 }
 
-impl Truth {
-    /// The truth as an adjective.
-    pub fn text(self) -> &'static str {
-        match self {
-            Truth::Real => "real",
-            Truth::Fake => "fake",
-        }
-    }
-}
-
 impl Sample {
     /// Where the picture is, relative to the page.
     pub fn path(&self) -> String {

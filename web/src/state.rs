@@ -6,6 +6,9 @@ use crate::message::{Failure, GpuState, ModelCard, Progress, SecondOpinion};
 use crate::offline::Offline;
 use crate::player::Counts;
 use crate::samples::Sample;
+use crate::text::names::{failure_text, label, video_label};
+use crate::text::number::{decimal, percent, percent_of};
+use crate::text::{text, text_counted, text_with};
 use engine::video::report::{FaceSample, Media};
 use engine::video::verdict::VideoLabel;
 use engine::video::{SamplingPlan, VideoReport};
@@ -199,37 +202,28 @@ impl State {
     /// The state as a sentence, for screen readers first.
     pub fn sentence(&self) -> String {
         match (self.phase(), &self.task) {
-            (Phase::Loading, Task::Judging) => "Loading the model; the picture is judged right after.".into(),
-            (Phase::Loading, Task::Watching(_)) => {
-                "Loading the model; the camera is judged right after.".into()
+            (Phase::Loading, Task::Judging) => text("status.loading.picture").into(),
+            (Phase::Loading, Task::Watching(_)) => text("status.loading.camera").into(),
+            (Phase::Loading, _) => text("status.loading").into(),
+            (Phase::Idle, _) => text("status.ready").into(),
+            (Phase::Judging, Task::AskingForCamera) => text("status.camera_asked").into(),
+            (Phase::Judging, _) if self.waiting > 0 => {
+                text_counted(self.waiting, ["status.judging.one", "status.judging.other"])
             }
-            (Phase::Loading, _) => "Loading the model. You can choose a picture meanwhile.".into(),
-            (Phase::Idle, _) => {
-                "Ready. The model is on this device; it works without a network from now on.".into()
-            }
-            (Phase::Judging, Task::AskingForCamera) => {
-                "Waiting for your leave to use the camera: the browser asks you for it.".into()
-            }
-            (Phase::Judging, _) if self.waiting > 0 => format!("Judging; {} more files wait.", self.waiting),
-            (Phase::Judging, _) => "Judging the picture.".into(),
+            (Phase::Judging, _) => text("status.judging").into(),
             (Phase::Watching, Task::Watching(watching)) => match watching.is_live {
-                true => {
-                    "The camera runs, and is judged on this device alone. Stop it for the verdict.".into()
-                }
-                false => "Watching the video. You can stop and keep the result so far.".into(),
+                true => text("status.watching.camera").into(),
+                false => text("status.watching.video").into(),
             },
             (Phase::Watched, Task::Watched(report)) => {
-                format!("Verdict: {}.", video_label_text(report.verdict.label))
+                text_with("status.verdict.video", &[("label", video_label(report.verdict.label))])
             }
             (Phase::Result, Task::Judged(report)) => {
                 let verdict = &report.verdict;
-                format!(
-                    "Verdict: {}. Probability of a fake: {}.",
-                    label_text(verdict.label),
-                    percent(verdict.probability_fake)
-                )
+                let percent = percent(verdict.probability_fake);
+                text_with("status.verdict", &[("label", label(verdict.label)), ("percent", &percent)])
             }
-            _ => self.failure().map(|failure| format!("No verdict: {}", failure.message)).unwrap_or_default(),
+            _ => self.failure().map(no_verdict).unwrap_or_default(),
         }
     }
 
@@ -237,54 +231,27 @@ impl State {
     pub fn second_sentence(&self) -> String {
         match &self.second {
             Second::Off => String::new(),
-            Second::Running => {
-                "Fetching the network in floats and asking wonnx on WebGPU. Where that runs in software, it takes a \
-                 while."
-                    .into()
-            }
+            Second::Running => text("second.running").into(),
             Second::Done(opinion) => {
-                format!(
-                    "wonnx on WebGPU, with the network in floats, says: probability of a fake {}.",
-                    percent(opinion.probability_fake)
-                )
+                text_with("second.done", &[("percent", &percent(opinion.probability_fake))])
             }
-            Second::Failed(_) => "There is no second opinion; the verdict above stays.".into(),
+            Second::Failed(_) => text("second.failed").into(),
         }
     }
 }
 
-/// The label in a word.
-pub fn label_text(label: Label) -> &'static str {
-    match label {
-        Label::Real => "Real",
-        Label::Fake => "Fake",
-        Label::Uncertain => "Uncertain",
-    }
-}
-
-/// The label of a video in a word.
-pub fn video_label_text(label: VideoLabel) -> &'static str {
-    match label {
-        VideoLabel::Real => "Real",
-        VideoLabel::Fake => "Fake",
-        VideoLabel::Uncertain => "Uncertain",
-        VideoLabel::Undetermined => "Not judged",
-    }
+/// That there is no verdict, and why.
+pub fn no_verdict(failure: &Failure) -> String {
+    text_with("status.no_verdict", &[("why", failure_text(failure))])
 }
 
 /// What the label says of a video.
 pub fn video_meaning(label: VideoLabel) -> &'static str {
     match label {
         VideoLabel::Real => meaning(Label::Real),
-        VideoLabel::Fake => {
-            "Somebody in it looks generated to the network, in too many moments for chance alone. That is no proof: \
-             strong compression, filters and retouching can look alike to it."
-        }
+        VideoLabel::Fake => text("verdict.meaning.fake_video"),
         VideoLabel::Uncertain => meaning(Label::Uncertain),
-        VideoLabel::Undetermined => {
-            "Nothing in it could be judged: no face, or none that is large, sharp and light enough. That says nothing \
-             about whether it is genuine."
-        }
+        VideoLabel::Undetermined => text("verdict.meaning.undetermined"),
     }
 }
 
@@ -298,80 +265,61 @@ impl Watching {
     /// How far it is, as a sentence.
     pub fn sentence(&self) -> String {
         let Counts { taken, dropped, time_s, rate } = self.counts;
-        let samples = self.samples;
+        let (samples, rate) = (self.samples.to_string(), decimal(rate, 1));
         if self.is_live {
             let offered = (taken + dropped).max(1);
-            return format!(
-                "{samples} frames looked at, {rate:.1} a second; {:.0}\u{a0}% of those that were due came too fast and were \
-                 left out",
-                f64::from(dropped) * 100.0 / f64::from(offered)
-            );
+            let share = percent_of(f64::from(dropped) / f64::from(offered), 0);
+            let values = [("samples", &samples[..]), ("rate", &rate), ("share", &share)];
+            return text_with("film.count.camera", &values);
         }
-        let plan = self.plan.and_then(|plan| plan.expected).map(|[least, most]| match least == most {
-            true => format!(" of about {most}"),
-            false => format!(" of {least} to {most}"),
-        });
-        let length =
-            self.media.and_then(|media| media.duration_s).map(|length| format!(" of {}", clock(length)));
-        format!(
-            "{}{}, {samples} frames looked at{}, {rate:.1} a second",
-            clock(time_s),
-            length.unwrap_or_default(),
-            plan.unwrap_or_default()
-        )
+        let frames = match self.plan.and_then(|plan| plan.expected) {
+            None => text_with("film.frames", &[("samples", &samples)]),
+            Some([least, most]) if least == most => {
+                text_with("film.frames.about", &[("samples", &samples), ("most", &most.to_string())])
+            }
+            Some([least, most]) => {
+                let [least, most] = [least.to_string(), most.to_string()];
+                let values = [("samples", &samples[..]), ("least", &least), ("most", &most)];
+                text_with("film.frames.range", &values)
+            }
+        };
+        let time = match self.media.and_then(|media| media.duration_s) {
+            None => clock(time_s),
+            Some(length_s) => {
+                text_with("film.time_of", &[("time", &clock(time_s)), ("length", &clock(length_s))])
+            }
+        };
+        text_with("film.count", &[("time", &time), ("frames", &frames), ("rate", &rate)])
     }
 }
 
 /// What the label says of the picture.
 pub fn meaning(label: Label) -> &'static str {
-    match label {
-        Label::Real => {
-            "The network found nothing that it knows from generated faces. That is no proof: it can be wrong, \
-             and a real picture can be shown with a false story."
-        }
-        Label::Fake => {
-            "The network found what it knows from generated faces. That is no proof: strong compression, filters \
-             and retouching can look alike to it."
-        }
-        Label::Uncertain => {
-            "The network does not know. Take that as no answer, not as half an answer: it speaks neither for the \
-             picture nor against it."
-        }
-    }
+    text(match label {
+        Label::Real => "verdict.meaning.real",
+        Label::Fake => "verdict.meaning.fake",
+        Label::Uncertain => "verdict.meaning.uncertain",
+    })
 }
 
 /// What to do after such a label.
 pub fn next_step(label: Label) -> &'static str {
-    match label {
-        Label::Real => {
-            "Next: find out where the picture was published first, and whether place and time fit the story."
-        }
-        Label::Fake => {
-            "Next: do not pass it on as genuine. Ask whoever published it for the original file, and judge that."
-        }
-        Label::Uncertain => {
-            "Next: look for a larger or earlier copy, best the original file instead of a screenshot, and judge that."
-        }
-    }
-}
-
-/// P(fake) in percent, never rounded to certainty.
-pub fn percent(probability: f64) -> String {
-    if probability > 0.999 {
-        "over 99.9\u{a0}%".into()
-    } else if probability < 0.001 {
-        "under 0.1\u{a0}%".into()
-    } else {
-        format!("{:.1}\u{a0}%", probability * 100.0)
-    }
+    text(match label {
+        Label::Real => "verdict.next.real",
+        Label::Fake => "verdict.next.fake",
+        Label::Uncertain => "verdict.next.uncertain",
+    })
 }
 
 /// A download in megabytes.
 pub fn megabytes(progress: Progress) -> String {
-    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let megabytes = |bytes: u64| decimal(bytes as f64 / 1e6, 1);
     match progress.total {
         0 => "…".into(),
-        total => format!("{:.1} of {:.1} MB", megabytes(progress.received), megabytes(total)),
+        total => {
+            let [received, total] = [progress.received, total].map(megabytes);
+            text_with("choose.megabytes", &[("received", &received), ("total", &total)])
+        }
     }
 }
 
@@ -432,20 +380,6 @@ mod tests {
         let state = State { model: ready(), task: Task::Watching(Box::new(watching)), ..State::default() };
         assert_eq!(state.phase(), Phase::Watching);
         assert!(!state.sentence().is_empty());
-    }
-
-    #[test]
-    fn percentages_are_never_certain() {
-        let cases = [
-            (0.0, "under 0.1\u{a0}%"),
-            (0.0012, "0.1\u{a0}%"),
-            (0.5, "50.0\u{a0}%"),
-            (0.999, "99.9\u{a0}%"),
-            (1.0, "over 99.9\u{a0}%"),
-        ];
-        for (probability, text) in cases {
-            assert_eq!(percent(probability), text);
-        }
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! Whatever was not written by this project, from file names to error messages, is set as text and never as
 //! markup.
 
-use crate::device_check::DeviceCheck;
-use crate::message::{Failure, GpuState, ModelCard, SecondOpinion};
+use crate::message::{Failure, ModelCard, SecondOpinion};
 use crate::samples::Sample;
-use crate::state::{
-    Model, Phase, Picture, Second, State, Task, label_text, meaning, megabytes, next_step, percent,
-};
+use crate::state::{Model, Phase, Picture, Second, State, Task, meaning, megabytes, next_step};
+use crate::text::document::{Part, elements, say, translate};
+use crate::text::names::{self, label, notice, truth};
+use crate::text::number::{all_digits, decimal, figures, milliseconds, percent, percent_of, size};
+use crate::text::{is_english, text, text_with};
 use engine::Report;
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
@@ -89,7 +90,7 @@ impl View {
         image.set_src(&sample.path());
         image.set_alt("");
         let text = self.document.create_element("span")?;
-        text.set_text_content(Some(&format!("Sample {number}")));
+        text.set_text_content(Some(&sample_name(number)));
         let button: HtmlButtonElement = self.document.create_element("button")?.unchecked_into();
         button.set_type("button");
         button.set_attribute("data-sample", &sample.file)?;
@@ -99,6 +100,17 @@ impl View {
         self.element("sample-list")?.append_with_node_1(&item)?;
         self.show("samples", true)?;
         Ok(button)
+    }
+
+    /// Says what stands in the document, besides what a state shows, in the language that is spoken.
+    ///
+    /// # Errors
+    /// If the document is not the one of `index.html`.
+    pub fn translate(&self) -> Result<(), JsValue> {
+        translate(&self.document)?;
+        let samples: Vec<Element> = elements(&self.document.query_selector_all("#sample-list span")?);
+        (1..).zip(samples).for_each(|(number, text)| text.set_text_content(Some(&sample_name(number))));
+        Ok(())
     }
 
     /// Makes the document show `state`.
@@ -117,7 +129,7 @@ impl View {
         if let Model::Ready(card) = &state.model {
             self.render_model(card)?;
             self.show("device", card.has_golden)?;
-            self.set_text("gpu-state", &state.gpu.as_ref().map(GpuState::sentence).unwrap_or_default())?;
+            self.render_gpu(state.gpu.as_ref())?;
             self.render_check(&state.check)?;
         }
         self.show("result", phase == Phase::Result)?;
@@ -168,7 +180,7 @@ impl View {
         let Some(failure) = failure else { return self.element("error")?.remove_attribute("data-code") };
         self.element("error")?.set_attribute("data-code", &failure.code)?;
         self.set_text("error-code", &failure.code)?;
-        self.set_text("error-message", &sentence(&failure.message))
+        self.set_failure("error-message", failure)
     }
 
     fn render_model(&self, card: &ModelCard) -> Result<(), JsValue> {
@@ -178,41 +190,23 @@ impl View {
         self.show("model-quality", card.quality.is_some())?;
         let Some(quality) = card.quality else { return Ok(()) };
         self.set_text("model-pictures", &quality.pictures.to_string())?;
-        self.set_text("model-accuracy", &format!("{:.0}\u{a0}%", quality.accuracy * 100.0))?;
-        self.set_text("model-auc", &format!("{:.2}", quality.auc))
-    }
-
-    fn render_check(&self, check: &DeviceCheck) -> Result<(), JsValue> {
-        self.element("device")?.set_attribute("data-state", check.name())?;
-        let button: HtmlElement = self.typed("check")?;
-        // Not disabled, which would take the focus away from whoever pressed it.
-        button.set_attribute("aria-disabled", &matches!(check, DeviceCheck::Running).to_string())?;
-        self.set_text("check-status", &check.sentence())?;
-        self.show("check-details", matches!(check, DeviceCheck::Done(_)))?;
-        let list = self.element("check-list")?;
-        list.set_text_content(None);
-        for line in check.lines() {
-            let item = self.document.create_element("li")?;
-            item.set_text_content(Some(&line));
-            list.append_with_node_1(&item)?;
-        }
-        Ok(())
+        self.set_text("model-accuracy", &percent_of(quality.accuracy, 0))?;
+        self.set_text("model-auc", &decimal(quality.auc, 2))
     }
 
     fn render_verdict(&self, report: &Report) -> Result<(), JsValue> {
         let verdict = &report.verdict;
-        let label = label_text(verdict.label);
-        self.element("result")?.set_attribute("data-label", &label.to_lowercase())?;
-        self.element("result")?.set_attribute("data-probability", &number(verdict.probability_fake))?;
-        self.set_text("label", label)?;
+        self.element("result")?.set_attribute("data-label", &name_of(&verdict.label))?;
+        self.element("result")?.set_attribute("data-probability", &plain_digits(verdict.probability_fake))?;
+        self.set_text("label", label(verdict.label))?;
         self.set_text("percent", &percent(verdict.probability_fake))?;
         self.set_text("meaning", meaning(verdict.label))?;
         self.set_text("next-step", next_step(verdict.label))?;
         let notices = self.element("notices")?;
         notices.set_text_content(None);
-        for notice in &report.notices {
+        for limit in &report.notices {
             let item = self.document.create_element("li")?;
-            item.set_text_content(Some(notice.text()));
+            item.set_text_content(Some(notice(*limit)));
             notices.append_with_node_1(&item)?;
         }
         let (lower, upper) = (report.thresholds.lower * 100.0, report.thresholds.upper * 100.0);
@@ -237,21 +231,26 @@ impl View {
         }
         self.show("truth", picture.sample.is_some())?;
         let Some(sample) = &picture.sample else { return Ok(()) };
-        self.set_text("truth-label", sample.truth.text())?;
+        self.set_text("truth-label", truth(sample.truth))?;
         self.set_text("truth-credit", &sample.credit)
     }
 
     fn render_numbers(&self, report: &Report) -> Result<(), JsValue> {
-        let [width, height] = report.picture_size;
         let crop = report.crop;
         let Some(stage) = report.stages.iter().find(|stage| stage.name == report.verdict.decided_by) else {
             return Err("the report names no stage that decided".into());
         };
         let rows = [
-            ("number-probability", number(report.verdict.probability_fake)),
-            ("number-logit", stage.logit.to_string()),
-            ("number-lower", format!("{} or less", report.thresholds.lower)),
-            ("number-upper", format!("{} or more", report.thresholds.upper)),
+            ("number-probability", all_digits(report.verdict.probability_fake)),
+            ("number-logit", figures(&stage.logit.to_string())),
+            (
+                "number-lower",
+                text_with("numbers.or_less", &[("number", &all_digits(report.thresholds.lower))]),
+            ),
+            (
+                "number-upper",
+                text_with("numbers.or_more", &[("number", &all_digits(report.thresholds.upper))]),
+            ),
             ("number-prepare", milliseconds(report.prepare_ms)),
             ("number-network", milliseconds(stage.latency_ms)),
             ("number-total", milliseconds(report.total_ms)),
@@ -259,8 +258,18 @@ impl View {
             ("number-model", format!("{} {}", report.model.name, report.model.version)),
             ("number-sha256", stage.sha256.clone()),
             ("number-engine", report.engine_version.clone()),
-            ("number-picture", format!("{width} x {height} pixels")),
-            ("number-crop", format!("{0} x {0} pixels from ({1}, {2})", crop.side, crop.x, crop.y)),
+            ("number-picture", text_with("numbers.picture.size", &[("size", &size(report.picture_size))])),
+            (
+                "number-crop",
+                text_with(
+                    "numbers.crop.size",
+                    &[
+                        ("size", &size([crop.side; 2])),
+                        ("x", &crop.x.to_string()),
+                        ("y", &crop.y.to_string()),
+                    ],
+                ),
+            ),
         ];
         rows.iter().try_for_each(|(id, text)| self.set_text(id, text))
     }
@@ -283,7 +292,7 @@ impl View {
             Second::Done(opinion) => self.render_opinion(opinion),
             Second::Failed(failure) => {
                 self.element("second-error")?.set_attribute("data-code", &failure.code)?;
-                self.set_text("second-message", &sentence(&failure.message))
+                self.set_failure("second-message", failure)
             }
             Second::Off | Second::Running => Ok(()),
         }
@@ -291,14 +300,17 @@ impl View {
 
     fn render_opinion(&self, opinion: &SecondOpinion) -> Result<(), JsValue> {
         let difference = f64::from(opinion.logit) - f64::from(opinion.cpu_logit);
-        let software = if opinion.is_fallback { " (software)" } else { "" };
+        let adapter = match opinion.is_fallback {
+            true => text_with("second.adapter.software", &[("adapter", &opinion.adapter)]),
+            false => opinion.adapter.clone(),
+        };
         let rows = [
-            ("second-probability", number(opinion.probability_fake)),
-            ("second-logit", opinion.logit.to_string()),
-            ("second-cpu", opinion.cpu_logit.to_string()),
-            ("second-difference", format!("{difference:e}")),
+            ("second-probability", all_digits(opinion.probability_fake)),
+            ("second-logit", figures(&opinion.logit.to_string())),
+            ("second-cpu", figures(&opinion.cpu_logit.to_string())),
+            ("second-difference", figures(&format!("{difference:e}"))),
             ("second-model", opinion.model.clone()),
-            ("second-adapter", format!("{}{software}", opinion.adapter)),
+            ("second-adapter", adapter),
             ("second-load", milliseconds(opinion.load_ms)),
             ("second-latency", milliseconds(opinion.latency_ms)),
         ];
@@ -316,6 +328,23 @@ impl View {
             element.set_text_content(Some(text));
         }
         Ok(())
+    }
+
+    /// Says why there is no answer; what has no words in the visitor's language is marked as English.
+    pub(crate) fn set_failure(&self, id: &str, failure: &Failure) -> Result<(), JsValue> {
+        let element = self.element(id)?;
+        let (part, detail) = names::failure(failure);
+        let said = sentence(names::failure_text(failure));
+        match (part, detail.map(sentence)) {
+            (Part::English(_), _) if !is_english() => {
+                say(&element, "{text}", &[("text", Part::English(&said))])
+            }
+            (_, Some(detail)) => {
+                let parts = [("text", Part::Said(&said)), ("detail", Part::English(&detail))];
+                say(&element, text("failure.detail"), &parts)
+            }
+            _ => say(&element, "{text}", &[("text", Part::Said(&said))]),
+        }
     }
 
     pub(crate) fn show(&self, id: &str, shown: bool) -> Result<(), JsValue> {
@@ -368,13 +397,20 @@ impl Drop for ObjectUrl {
     }
 }
 
-/// All digits, as the command line's JSON has them.
-pub(crate) fn number(value: f64) -> String {
+/// All digits, as the command line's JSON has them, whatever the language is.
+pub(crate) fn plain_digits(value: f64) -> String {
     serde_json::to_string(&value).unwrap_or_default()
 }
 
-pub(crate) fn milliseconds(value: f64) -> String {
-    format!("{value:.1} ms")
+/// The name of `value` in reports, for style sheet and tests.
+pub(crate) fn name_of(value: &impl serde::Serialize) -> String {
+    let name = serde_json::to_value(value).ok();
+    name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().to_owned()
+}
+
+/// What the sample of this number is called.
+pub(crate) fn sample_name(number: u32) -> String {
+    text_with("samples.number", &[("number", &number.to_string())])
 }
 
 /// `message` with a capital letter and a full stop.
@@ -387,14 +423,6 @@ pub(crate) fn sentence(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn probabilities_have_the_digits_of_the_command_line() {
-        let cases = [(0.5, "0.5"), (0.1 + 0.2, "0.30000000000000004"), (0.0, "0.0"), (1e-7, "1e-7")];
-        for (value, text) in cases {
-            assert_eq!(number(value), text);
-        }
-    }
 
     #[test]
     fn messages_become_sentences() {

@@ -1,7 +1,10 @@
 //! The part of the document that says why: what each stage said, and what moved the filter.
 
-use crate::state::{Heat, label_text, percent};
-use crate::view::{View, milliseconds, number, sentence};
+use crate::state::Heat;
+use crate::text::names::{change, label};
+use crate::text::number::{decimal, figures, milliseconds, percent, size, yes};
+use crate::text::{text, text_with};
+use crate::view::{View, plain_digits};
 use engine::{HeatMap, Report};
 use wasm_bindgen::JsValue;
 
@@ -12,22 +15,26 @@ impl View {
     pub(crate) fn render_stages(&self, report: &Report) -> Result<(), JsValue> {
         let rows = report.stages.iter().map(|stage| {
             let sure = stage.thresholds.map_or_else(
-                || "decides nothing alone".to_owned(),
-                |sure| format!("real up to {}, fake from {}", percent(sure.lower), percent(sure.upper)),
+                || text("stages.none").to_owned(),
+                |sure| {
+                    let [lower, upper] = [sure.lower, sure.upper].map(percent);
+                    text_with("stages.thresholds", &[("lower", &lower), ("upper", &upper)])
+                },
             );
-            let decided = if stage.name == report.verdict.decided_by { "yes" } else { "no" };
             vec![
                 stage.name.clone(),
                 percent(stage.probability_fake),
-                stage.logit.to_string(),
+                figures(&stage.logit.to_string()),
                 sure,
-                decided.into(),
+                yes(stage.name == report.verdict.decided_by).into(),
                 milliseconds(stage.latency_ms),
             ]
         });
         self.fill_table("stage-rows", rows.collect())?;
-        let views =
-            report.views.iter().map(|view| vec![view.view.name().to_owned(), percent(view.probability_fake)]);
+        let views = report
+            .views
+            .iter()
+            .map(|view| vec![change(view.view).to_owned(), percent(view.probability_fake)]);
         self.show("views", !report.views.is_empty())?;
         self.fill_table("view-rows", views.collect())
     }
@@ -58,15 +65,15 @@ impl View {
         }
         self.show("faces", report.faces.len() > 1)?;
         let rows = (1..).zip(&report.faces).map(|(number, face)| {
-            let said =
-                face.label.map_or_else(|| "not judged".to_owned(), |label| label_text(label).to_owned());
-            let decided = if face.decided { " (decides)" } else { "" };
+            let said = face.label.map_or_else(|| text("faces.not_judged"), label);
+            let name = if face.decided { "faces.number.decides" } else { "faces.number" };
+            let region = face.face.region;
             vec![
-                format!("Face {number}{decided}"),
-                said,
+                text_with(name, &[("number", &number.to_string())]),
+                said.to_owned(),
                 face.probability_fake.map(percent).unwrap_or_default(),
-                format!("{} x {}", face.face.region.width, face.face.region.height),
-                format!("{:.2}", face.face.quality.score),
+                size([region.width, region.height]),
+                decimal(face.face.quality.score, 2),
             ]
         });
         self.fill_table("face-rows", rows.collect())
@@ -84,13 +91,12 @@ impl View {
         button.set_attribute("data-state", name)?;
         button.set_attribute("aria-pressed", &matches!(heat, Heat::Shown(_)).to_string())?;
         button.set_attribute("aria-disabled", &matches!(heat, Heat::Running).to_string())?;
-        let text = match heat {
-            Heat::Off => String::new(),
-            Heat::Running => "Covering one part of the picture after another …".into(),
-            Heat::Shown(map) => heat_sentence(map),
-            Heat::Failed(failure) => sentence(&failure.message),
-        };
-        self.set_text("heat-status", &text)?;
+        match heat {
+            Heat::Off => self.set_text("heat-status", ""),
+            Heat::Running => self.set_text("heat-status", text("heat.running")),
+            Heat::Shown(map) => self.set_text("heat-status", &heat_sentence(map)),
+            Heat::Failed(failure) => self.set_failure("heat-status", failure),
+        }?;
         let cells = self.element("heat")?;
         let Heat::Shown(map) = heat else {
             cells.set_text_content(None);
@@ -112,7 +118,7 @@ impl View {
             }
             cell.set_attribute("class", if *shift > 0.0 { "to-fake" } else { "to-real" })?;
             cell.set_attribute("fill-opacity", &format!("{:.3}", 0.65 * shift.abs() / largest))?;
-            cell.set_attribute("data-shift", &number(*shift))?;
+            cell.set_attribute("data-shift", &plain_digits(*shift))?;
             cells.append_with_node_1(&cell)?;
         }
         Ok(())
@@ -140,17 +146,16 @@ impl View {
 
 /// Where the answer hung most, in words.
 fn heat_sentence(map: &HeatMap) -> String {
+    const PLACES: [[&str; 3]; 3] = [
+        ["heat.place.upper_left", "heat.place.upper", "heat.place.upper_right"],
+        ["heat.place.left", "heat.place.middle", "heat.place.right"],
+        ["heat.place.lower_left", "heat.place.lower", "heat.place.lower_right"],
+    ];
     let [column, row] = map.strongest();
-    let third = |at: usize, names: [&'static str; 3]| names[(at * 3 / map.cells.max(1)).min(2)];
-    let vertical = third(row, ["upper", "middle", "lower"]);
-    let horizontal = third(column, ["left", "middle", "right"]);
-    let place = if vertical == horizontal { "middle".to_owned() } else { format!("{vertical} {horizontal}") };
+    let third = |at: usize| (at * 3 / map.cells.max(1)).min(2);
+    let place = text(PLACES[third(row)][third(column)]);
     let shift = map.shifts[row * map.cells + column];
-    let side = if shift > 0.0 { "fake" } else { "real" };
-    format!(
-        "The answer hung most on a part in the {place}, which spoke for {side}. It shows where the network looked, not \
-         what was altered."
-    )
+    text_with(if shift > 0.0 { "heat.fake" } else { "heat.real" }, &[("place", place)])
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! The part of the document that shows a video: its boxes while it runs, its verdict, people and timeline afterwards.
 
-use crate::state::{Picture, State, Task, clock, label_text, percent, video_label_text, video_meaning};
-use crate::view::{MAX_NAME, ObjectUrl, View};
+use crate::state::{Picture, State, Task, clock, video_meaning};
+use crate::text::names::{label, video_label, video_notice};
+use crate::text::number::{percent, percent_of, range};
+use crate::text::{text, text_with};
+use crate::view::{MAX_NAME, ObjectUrl, View, name_of};
 use engine::video::VideoReport;
 use engine::video::report::{End, FaceSample, Sample};
 use wasm_bindgen::{JsCast, JsValue};
@@ -62,7 +65,7 @@ impl View {
             self.set_text("film-count", &watching.sentence())?;
             self.set_text(
                 "film-stop",
-                if watching.is_live { "Stop the camera" } else { "Stop and keep the result" },
+                text(if watching.is_live { "film.stop.camera" } else { "film.stop" }),
             )?;
             let progress: HtmlProgressElement = self.typed("film-progress")?;
             let length_s = watching.media.and_then(|media| media.duration_s).filter(|_| !watching.is_live);
@@ -87,20 +90,17 @@ impl View {
 
     fn render_video_verdict(&self, report: &VideoReport) -> Result<(), JsValue> {
         let verdict = report.verdict;
-        let label = video_label_text(verdict.label);
-        let name = serde_json::to_value(verdict.label).ok();
-        let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
-        self.element("film-result")?.set_attribute("data-label", name)?;
-        self.set_text("film-label", label)?;
+        self.element("film-result")?.set_attribute("data-label", &name_of(&verdict.label))?;
+        self.set_text("film-label", video_label(verdict.label))?;
         self.set_text("film-meaning", video_meaning(verdict.label))?;
         self.set_text("film-coverage", &coverage(report))?;
         let people = report.tracks.iter().map(|track| {
             vec![
-                format!("Person {}", track.id),
-                label_text(track.verdict.label).to_owned(),
+                person(track.id),
+                label(track.verdict.label).to_owned(),
                 percent(track.verdict.probability_fake),
-                format!("{:.0}\u{a0}%", track.verdict.fake_share * 100.0),
-                format!("{} to {}", clock(track.span_s[0]), clock(track.span_s[1])),
+                percent_of(track.verdict.fake_share, 0),
+                range(&clock(track.span_s[0]), &clock(track.span_s[1])),
                 track.samples.to_string(),
             ]
         });
@@ -110,14 +110,14 @@ impl View {
         notices.set_text_content(None);
         for notice in &report.notices {
             let item = self.document().create_element("li")?;
-            item.set_text_content(Some(notice.text()));
+            item.set_text_content(Some(video_notice(*notice)));
             notices.append_with_node_1(&item)?;
         }
         Ok(())
     }
 
     /// P(fake) of each person over time, on the bands of the thresholds; and the same as a table.
-    fn draw_timeline(&self, report: &VideoReport) -> Result<(), JsValue> {
+    pub(crate) fn draw_timeline(&self, report: &VideoReport) -> Result<(), JsValue> {
         let svg = self.element("timeline")?;
         svg.set_text_content(None);
         svg.set_attribute("viewBox", &format!("0 0 {WIDTH} {HEIGHT}"))?;
@@ -161,10 +161,9 @@ impl View {
         let step = report.timeline.len().div_ceil(MAX_ROWS).max(1);
         let rows = report.timeline.iter().step_by(step).flat_map(|sample| {
             sample.faces.iter().filter_map(|face| {
-                let [track, smoothed] =
-                    [face.track.map(|track| track.to_string()), face.smoothed.map(percent)];
-                let alone = face.probability_fake.map(percent);
-                Some(vec![clock(sample.time_s), format!("Person {}", track?), smoothed?, alone?])
+                let [smoothed, alone] =
+                    [face.smoothed, face.probability_fake].map(|share| share.map(percent));
+                Some(vec![clock(sample.time_s), person(face.track?), smoothed?, alone?])
             })
         });
         self.fill_table("timeline-rows", rows.collect())
@@ -184,8 +183,8 @@ impl View {
             for (name, value) in ["x", "y", "width", "height"].into_iter().zip(sides) {
                 frame.set_attribute(name, &value.to_string())?;
             }
-            let said =
-                face.smoothed.or(face.probability_fake).map_or_else(|| "not judged".to_owned(), percent);
+            let said = face.smoothed.or(face.probability_fake);
+            let said = said.map_or_else(|| text("faces.not_judged").to_owned(), percent);
             let person = face.track.map(|track| format!("{track}: ")).unwrap_or_default();
             let text = self.shape(&svg, "text", "face-text")?;
             let size = f64::from(height.max(1)) / 18.0;
@@ -214,19 +213,22 @@ fn smoothed(sample: &Sample, track: u32) -> Option<f64> {
     sample.faces.iter().find(|face| face.track == Some(track))?.smoothed
 }
 
+fn person(track: u32) -> String {
+    text_with("film.person.number", &[("number", &track.to_string())])
+}
+
 /// How much of the video the verdict is of.
 fn coverage(report: &VideoReport) -> String {
     let coverage = report.coverage;
-    let share =
-        coverage.share.map(|share| format!(", {:.0}\u{a0}% of it", share * 100.0)).unwrap_or_default();
-    let end = match coverage.end {
-        End::Whole => "",
-        End::Truncated | End::Full | End::Interrupted => " This is a part only.",
+    let [samples, judged] = [coverage.samples, coverage.samples_judged].map(|count| count.to_string());
+    let reached = clock(coverage.reached_s);
+    let values = [("samples", &samples[..]), ("judged", &judged), ("reached", &reached)];
+    let said = match coverage.share.map(|share| percent_of(share, 0)) {
+        None => text_with("film.coverage", &values),
+        Some(share) => text_with("film.coverage.share", &[&values[..], &[("share", &share)]].concat()),
     };
-    format!(
-        "{} frames looked at up to {}{share}; {} of them show a face that was judged.{end}",
-        coverage.samples,
-        clock(coverage.reached_s),
-        coverage.samples_judged
-    )
+    match coverage.end {
+        End::Whole => said,
+        End::Truncated | End::Full | End::Interrupted => text_with("film.part_only", &[("coverage", &said)]),
+    }
 }

@@ -15,3 +15,4 @@ pub mod environment;
 pub mod runner;
 pub mod page;
 pub mod view;
+mod view_environment;

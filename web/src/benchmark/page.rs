@@ -10,6 +10,7 @@ use crate::message::Failure;
 use crate::page::on;
 use crate::samples::{fetch_blob, fetch_samples};
 use crate::saved_report::is_saved;
+use crate::text::text;
 use crate::timing::check_size;
 use crate::worker_handle::ScriptPolicy;
 use engine::benchmark::BenchmarkReport;
@@ -19,6 +20,11 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, DragEvent, Event, File, FileList, KeyboardEvent, Window};
+
+/// What reports call the visitor's own file, and the bundle's network in floats.
+pub const OWN_FILE: &str = "own file";
+/// See [`OWN_FILE`].
+pub const FLOATS: &str = "the network in floats";
 
 /// What the benchmark is doing.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -82,6 +88,8 @@ pub fn start(policy: Rc<ScriptPolicy>, on_enter: impl Fn() + 'static) -> Result<
         routed.update(|page| page.route(&address));
     };
     route();
+    let spoken = link.clone();
+    on(&window, "languagechange", move |_: Event| spoken.update(|_| {}))?;
     on(&window, "hashchange", move |_: Event| route())
 }
 
@@ -128,7 +136,7 @@ impl Page {
         if self.state.options.places.is_empty() {
             return self.fail(Failure::new("places", "choose at least one place to measure in"));
         }
-        self.state.task = Task::Running(Progress { doing: "Getting ready".into(), share: 0.0 });
+        self.state.task = Task::Running(Progress { doing: text("bench.ready").into(), share: 0.0 });
         self.signals = Rc::default();
         let document = web_sys::window().and_then(|window| window.document());
         self.signals.was_hidden.set(document.is_some_and(|document| document.hidden()));
@@ -208,7 +216,7 @@ async fn plan(options: Options, own_file: Option<(Blob, String)>) -> Result<Plan
     let file = match own_file {
         Some((blob, _)) => {
             let bytes = blob.size();
-            Some((blob, FileIdentity { what: "own file".into(), bytes, sha256: None }))
+            Some((blob, FileIdentity { what: OWN_FILE.into(), bytes, sha256: None }))
         }
         None if options.compare => Some(floats().await?),
         None => None,
@@ -230,7 +238,7 @@ async fn floats() -> Result<(Blob, FileIdentity), Failure> {
     let manifest: serde_json::Value = serde_json::from_slice(&bytes_of(&manifest).await?).unwrap_or_default();
     let name = manifest.pointer("/stages/0/file").and_then(|name| name.as_str()).unwrap_or_default();
     let blob = fetch_blob(&format!("{FLOAT_FOLDER}/{name}")).await.map_err(missing)?;
-    let identity = FileIdentity { what: "the network in floats".into(), bytes: blob.size(), sha256: None };
+    let identity = FileIdentity { what: FLOATS.into(), bytes: blob.size(), sha256: None };
     Ok((blob, identity))
 }
 

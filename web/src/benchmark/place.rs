@@ -1,5 +1,6 @@
 //! Where networks run.
 
+use crate::text::text;
 use crate::worker_handle::Script;
 
 /// A processor and a runtime.
@@ -40,13 +41,13 @@ impl Place {
 
     /// Its name for people.
     pub fn title(self) -> &'static str {
-        match self {
-            Place::CpuRelaxed => "AWARE on the processor",
-            Place::CpuSimd => "AWARE on the processor, without relaxed SIMD",
-            Place::Gpu => "AWARE on the GPU (WebGPU)",
-            Place::Wonnx => "wonnx on the GPU (WebGPU)",
-            Place::Onnxruntime => "onnxruntime-web on the processor",
-        }
+        text(match self {
+            Place::CpuRelaxed => "bench.place.cpu",
+            Place::CpuSimd => "bench.place.simd",
+            Place::Gpu => "bench.place.gpu",
+            Place::Wonnx => "bench.place.wonnx",
+            Place::Onnxruntime => "bench.place.onnxruntime",
+        })
     }
 
     /// The script of its worker.

@@ -5,6 +5,7 @@ use super::environment;
 use super::options::Options;
 use super::place::Place;
 use crate::message::Failure;
+use crate::text::{text, text_with};
 use crate::timing::{Subject, TimeRequest, TimeResponse, Timed};
 use crate::worker::now_ms;
 use crate::worker_handle::ScriptPolicy;
@@ -45,7 +46,7 @@ pub struct Plan {
 /// How far it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// What is done at the moment.
+    /// What is done at the moment, as a sentence.
     pub doing: String,
     /// Share of the wished length.
     pub share: f64,
@@ -104,7 +105,7 @@ pub async fn run(
         if signals.is_stopped.get() {
             break;
         }
-        tell(Progress { doing: format!("Getting ready: {}", place.title()), share: 0.0 });
+        tell(Progress { doing: text_with("bench.ready.place", &[("place", place.title())]), share: 0.0 });
         let mut ready = open(policy, place, &mut report).await;
         let at = opened.len();
         if place.is_engine() && ready.conversation.is_some() {
@@ -173,18 +174,18 @@ async fn open(policy: &ScriptPolicy, place: Place, report: &mut BenchmarkReport)
     let (mut conversation, greeting) = match Conversation::open(policy, place, &now_ms).await {
         Ok(ready) => ready,
         Err(failure) => {
-            about.problem = Some(text(&failure.message));
+            about.problem = Some(plain(&failure.message));
             return opened;
         }
     };
     if let Some(gpu) = greeting.gpu.filter(|_| place == Place::Gpu) {
         if let Some(adapter) = &gpu.adapter {
-            report.environment.adapter = Some(text(&adapter.to_string()));
+            report.environment.adapter = Some(plain(&adapter.to_string()));
             report.environment.is_software_adapter = adapter.is_software;
         }
         if let Some(reason) = gpu.reason {
             about.golden_passed = gpu.has_failed.then_some(false);
-            about.problem = Some(text(&reason));
+            about.problem = Some(plain(&reason));
             return opened;
         }
         // It gave the golden bits, or it would not be used.
@@ -193,7 +194,7 @@ async fn open(policy: &ScriptPolicy, place: Place, report: &mut BenchmarkReport)
     opened.start_ms = greeting.start_ms;
     if let Some(card) = greeting.card {
         report.model =
-            Model { name: text(&card.name), version: text(&card.version), sha256: card.sha256.clone() };
+            Model { name: plain(&card.name), version: plain(&card.version), sha256: card.sha256.clone() };
         about.cold = Some(Cold {
             start_ms: greeting.start_ms,
             fetch_ms: card.times.fetch_ms,
@@ -234,7 +235,7 @@ async fn load(at: usize, opened: &mut Opened, file: &Blob, identity: &mut FileId
         }
         Ok(_) => row.problem = Some("its worker gave another answer".into()),
         Err(failure) => {
-            row.problem = Some(text(&failure.message));
+            row.problem = Some(plain(&failure.message));
             opened.lose(&failure);
         }
     }
@@ -273,7 +274,10 @@ impl Measuring<'_> {
                 let share = (elapsed_s() / self.settings.seconds).min(1.0);
                 let place = Place::of(&opened[row.at].report.place).map(Place::title).unwrap_or_default();
                 (self.tell)(Progress {
-                    doing: format!("Measuring: {}, {place}", subject_title(&row.name)),
+                    doing: text_with(
+                        "bench.measuring",
+                        &[("subject", &subject_title(&row.name)), ("place", place)],
+                    ),
                     share,
                 });
                 let started_s = elapsed_s();
@@ -290,7 +294,8 @@ impl Measuring<'_> {
         if row.problem.is_some() || self.signals.is_stopped.get() {
             return;
         }
-        (self.tell)(Progress { doing: format!("Warming up: {}", subject_title(&row.name)), share: 0.0 });
+        let subject = subject_title(&row.name);
+        (self.tell)(Progress { doing: text_with("bench.warming", &[("subject", &subject)]), share: 0.0 });
         let Some(first) = self.turn(opened, row, 0.0, 1).await else { return };
         let first_ms = first.times_ms.first().copied().unwrap_or(0.0);
         if let Some(cold) = opened[row.at].report.cold.as_mut().filter(|cold| cold.first_run_ms == 0.0) {
@@ -319,7 +324,7 @@ impl Measuring<'_> {
             Ok(TimeResponse::Timed(timed)) => return Some(timed),
             Ok(_) => row.problem = Some("its worker gave another answer".into()),
             Err(failure) => {
-                row.problem = Some(text(&failure.message));
+                row.problem = Some(plain(&failure.message));
                 opened.lose(&failure);
             }
         }
@@ -384,15 +389,15 @@ fn judge(report: &mut BenchmarkReport, rows: &[Row], opened: &[Opened], elapsed_
 /// The name of what is timed, for people.
 pub fn subject_title(name: &str) -> String {
     match name {
-        "faces" => "Finding faces, 640 x 480".into(),
-        "picture" => "A sample picture, from file to verdict".into(),
-        "file" => "The file".into(),
-        stage => format!("Network {stage}"),
+        "faces" => text("bench.subject.faces").into(),
+        "picture" => text("bench.subject.picture").into(),
+        "file" => text("bench.subject.file").into(),
+        stage => text_with("bench.subject.network", &[("name", stage)]),
     }
 }
 
 /// `text` as a report may hold it.
-fn text(text: &str) -> String {
+fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 

@@ -1,14 +1,19 @@
 //! Results -> tables and curves.
 
 use super::options::mode_name;
-use super::page::{State, Task};
+use super::page::{FLOATS, State, Task};
 use super::place::Place;
 use super::runner::subject_title;
-use crate::view::{MAX_NAME, ObjectUrl, View, milliseconds, sentence};
+use super::view_environment::environment;
+use crate::text::document::{Part, elements, say};
+use crate::text::names;
+use crate::text::number::{decimal, milliseconds, percent_of, range};
+use crate::text::{text, text_with};
+use crate::view::{MAX_NAME, ObjectUrl, View, sentence};
 use engine::benchmark::report::Mode;
 use engine::benchmark::{BenchmarkReport, Cell, Summary};
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Element, HtmlAnchorElement, HtmlInputElement, HtmlProgressElement, NodeList};
+use wasm_bindgen::JsValue;
+use web_sys::{Element, HtmlAnchorElement, HtmlInputElement, HtmlProgressElement};
 
 const SVG: &str = "http://www.w3.org/2000/svg";
 /// Size of a curve, in its own units.
@@ -115,7 +120,7 @@ impl BenchmarkView {
             self.input(id)?.set_disabled(is_running);
         }
         let own = state.own_file.as_ref().map(|file| file.1.chars().take(MAX_NAME).collect::<String>());
-        let own = own.map(|name| format!("{name} runs in each of the chosen places.")).unwrap_or_default();
+        let own = own.map(|name| text_with("bench.own.runs", &[("name", &name)])).unwrap_or_default();
         self.view.set_text("bench-file-name", &own)?;
         self.view.show("bench-start", !is_running)?;
         self.view.show("bench-stop", is_running)?;
@@ -123,12 +128,12 @@ impl BenchmarkView {
         let status = match &state.task {
             Task::Running(progress) => {
                 self.view.typed::<HtmlProgressElement>("bench-progress")?.set_value(progress.share);
-                format!("{}.", progress.doing)
+                &progress.doing
             }
-            Task::Idle if state.report.is_some() => "Measured.".into(),
-            _ => String::new(),
+            Task::Idle if state.report.is_some() => text("bench.measured"),
+            _ => "",
         };
-        self.view.set_text("bench-status", &status)?;
+        self.view.set_text("bench-status", status)?;
         let failure = match &state.task {
             Task::Failed(failure) => Some(failure),
             _ => None,
@@ -136,7 +141,7 @@ impl BenchmarkView {
         self.view.show("bench-error", failure.is_some())?;
         if let Some(failure) = failure {
             self.element("bench-error")?.set_attribute("data-code", &failure.code)?;
-            self.view.set_text("bench-error-message", &sentence(&failure.message))?;
+            self.view.set_failure("bench-error-message", failure)?;
         }
         let simulated = state.report.as_ref().map_or(&state.options.simulated, |report| &report.simulated);
         self.view.show("bench-simulated", simulated.is_some())?;
@@ -169,10 +174,8 @@ impl BenchmarkView {
         result.set_attribute("data-valid", &report.is_valid().to_string())?;
         let first = report.cells.iter().find_map(|cell| Some((cell, cell.summary.as_ref()?)));
         if let Some((cell, summary)) = first {
-            self.view.set_text(
-                "bench-title",
-                &format!("{} at the 90th percentile", milliseconds(summary.p90_ms)),
-            )?;
+            let time = milliseconds(summary.p90_ms);
+            self.view.set_text("bench-title", &text_with("bench.headline.title", &[("time", &time)]))?;
             self.view.set_text("bench-headline", &headline(report, cell, summary))?;
         }
         let peer = beside_peer(report);
@@ -182,7 +185,7 @@ impl BenchmarkView {
         self.view.show("bench-invalid", !report.is_valid())?;
         let reasons = self.emptied("bench-reasons")?;
         for reason in &report.invalid {
-            self.append(&reasons, "li", reason.text())?;
+            self.append(&reasons, "li", names::reason(*reason))?;
         }
         self.view.show("bench-other", other.is_some())?;
         let rows = self.emptied("bench-rows")?;
@@ -209,23 +212,23 @@ impl BenchmarkView {
         head.set_attribute("scope", "row")?;
         self.append(&head, "span", &place_title(&cell.place))?.set_attribute("class", "fine")?;
         let Some(summary) = &cell.summary else {
-            let why = cell.problem.as_deref().unwrap_or("it was not measured");
-            let cell = self.append(&row, "td", &sentence(why))?;
+            let cell = match cell.problem.as_deref() {
+                Some(problem) => self.append_english(&row, "td", &sentence(problem))?,
+                None => self.append(&row, "td", text("bench.not_measured.sentence"))?,
+            };
             return cell.set_attribute("colspan", if other.is_some() { "8" } else { "7" });
         };
-        let number = |value: f64| format!("{value:.2}");
-        let steady = match summary.spread {
-            None => "too few runs to tell".into(),
-            Some(spread) if summary.is_unstable() => {
-                format!("unstable: parts differ by {:.0}\u{a0}%", spread * 100.0)
-            }
-            Some(spread) => format!("yes, {:.0}\u{a0}%", spread * 100.0),
+        let number = |value: f64| decimal(value, 2);
+        let steady = match summary.spread.map(|spread| percent_of(spread, 0)) {
+            None => text("bench.steady.few").into(),
+            Some(share) if summary.is_unstable() => text_with("bench.steady.no", &[("share", &share)]),
+            Some(share) => text_with("bench.steady.yes", &[("share", &share)]),
         };
         let texts = [
             number(summary.p50_ms),
             number(summary.p90_ms),
             number(summary.p99_ms),
-            format!("{:.2} to {:.2}", summary.min_ms, summary.max_ms),
+            range(&number(summary.min_ms), &number(summary.max_ms)),
             summary.runs.to_string(),
             steady,
         ];
@@ -239,10 +242,14 @@ impl BenchmarkView {
         self.append_curve(&curve, &summary.course_ms)?;
         if let Some(other) = other {
             let theirs = other.cell(&cell.place, &cell.subject).and_then(|cell| cell.summary.as_ref());
-            let text = theirs.map_or("not in it".into(), |theirs| {
-                format!("{:.2}, {:.2} times this", theirs.p90_ms, theirs.p90_ms / summary.p90_ms)
-            });
-            self.append(&row, "td", &text)?;
+            let said = theirs.map_or_else(
+                || text("bench.not_in_other").into(),
+                |theirs| {
+                    let [time, times] = [theirs.p90_ms, theirs.p90_ms / summary.p90_ms].map(number);
+                    text_with("bench.other.times", &[("time", &time), ("times", &times)])
+                },
+            );
+            self.append(&row, "td", &said)?;
         }
         Ok(())
     }
@@ -283,14 +290,16 @@ impl BenchmarkView {
             self.append(&row, "th", &place_title(&place.place))?.set_attribute("scope", "row")?;
             match (&place.cold, &place.problem) {
                 (_, Some(problem)) => {
-                    self.append(&row, "td", &sentence(problem))?.set_attribute("colspan", "5")?
+                    self.append_english(&row, "td", &sentence(problem))?.set_attribute("colspan", "5")?
                 }
-                (None, None) => self.append(&row, "td", "not measured")?.set_attribute("colspan", "5")?,
+                (None, None) => {
+                    self.append(&row, "td", text("bench.not_measured"))?.set_attribute("colspan", "5")?
+                }
                 (Some(cold), None) => {
                     let gpu = cold.gpu_ms.map_or("–".into(), |gpu_ms| format!("{gpu_ms:.0}"));
                     let [start, fetch, load] =
                         [cold.start_ms, cold.fetch_ms, cold.load_ms].map(|time_ms| format!("{time_ms:.0}"));
-                    for text in [start, fetch, load, gpu, format!("{:.1}", cold.first_run_ms)] {
+                    for text in [start, fetch, load, gpu, decimal(cold.first_run_ms, 1)] {
                         self.append(&row, "td", &text)?;
                     }
                 }
@@ -305,13 +314,15 @@ impl BenchmarkView {
         other: Option<&BenchmarkReport>,
     ) -> Result<(), JsValue> {
         let list = self.emptied("bench-environment")?;
-        for (report, whose) in [(Some(report), ""), (other, "The other result: ")].into_iter() {
-            let Some(report) = report else { continue };
-            for (name, text) in environment(report) {
-                let row = self.append(&list, "div", "")?;
-                self.append(&row, "dt", &format!("{whose}{name}"))?;
-                self.append(&row, "dd", &text)?;
-            }
+        for (name, value) in environment(report) {
+            let row = self.append(&list, "div", "")?;
+            self.append(&row, "dt", name)?;
+            self.append(&row, "dd", &value)?;
+        }
+        for (name, value) in other.map(environment).unwrap_or_default() {
+            let row = self.append(&list, "div", "")?;
+            self.append(&row, "dt", &text_with("bench.device.other", &[("name", name)]))?;
+            self.append(&row, "dd", &value)?;
         }
         Ok(())
     }
@@ -330,88 +341,50 @@ impl BenchmarkView {
         to.append_with_node_1(&element)?;
         Ok(element)
     }
+
+    /// What a report says: its words are English.
+    fn append_english(&self, to: &Element, name: &str, text: &str) -> Result<Element, JsValue> {
+        let element = self.append(to, name, "")?;
+        say(&element, "{text}", &[("text", Part::English(text))])?;
+        Ok(element)
+    }
 }
 
 fn headline(report: &BenchmarkReport, cell: &Cell, summary: &Summary) -> String {
-    let what = format!("{}, {}", subject_title(&cell.subject), place_title(&cell.place));
+    let [subject, place] = [subject_title(&cell.subject), place_title(&cell.place)];
+    let what = text_with("bench.subject.at", &[("subject", &subject), ("place", &place)]);
     match (report.settings.mode, summary.ends_ms) {
-        (Mode::Sustained, Some([first_ms, last_ms])) => format!(
-            "{what}: {} in the first ten seconds, {} in the last ten, by medians: {:.0}\u{a0}% of the speed is left.",
-            milliseconds(first_ms),
-            milliseconds(last_ms),
-            100.0 * first_ms / last_ms
-        ),
-        _ => format!(
-            "{what}: nine of ten runs took this long at most, half of them {}.",
-            milliseconds(summary.p50_ms)
-        ),
+        (Mode::Sustained, Some([first_ms, last_ms])) => {
+            let [first, last] = [first_ms, last_ms].map(milliseconds);
+            let share = percent_of(first_ms / last_ms, 0);
+            let values = [("what", &what[..]), ("first", &first), ("last", &last), ("share", &share)];
+            text_with("bench.headline.sustained", &values)
+        }
+        _ => text_with("bench.headline", &[("what", &what), ("time", &milliseconds(summary.p50_ms))]),
     }
 }
 
 /// The bundle's network in integers beside onnxruntime's run of the same network in floats, by medians.
 fn beside_peer(report: &BenchmarkReport) -> Option<String> {
-    if report.file.as_ref().is_none_or(|file| file.what != "the network in floats") {
+    if report.file.as_ref().is_none_or(|file| file.what != FLOATS) {
         return None;
     }
     let theirs = report.cell(Place::Onnxruntime.name(), "file")?.summary.as_ref()?;
     let ours = report.cells.iter().find(|cell| cell.place.starts_with("cpu"))?.summary.as_ref()?;
-    Some(format!(
-        "That is {:.1} times as fast as onnxruntime-web runs the same network in floats on one thread, by medians.",
-        theirs.p50_ms / ours.p50_ms
-    ))
+    Some(text_with("bench.beside", &[("times", &decimal(theirs.p50_ms / ours.p50_ms, 1))]))
 }
 
 fn golden(report: &BenchmarkReport) -> String {
     let places = report.places.iter().filter_map(|place| Some((place, place.golden_passed?)));
     let texts = places.map(|(place, passed)| {
-        let result = if passed { "right to the last bit" } else { "wrong" };
-        format!("{}: {result}", place_title(&place.place))
+        let key = if passed { "bench.golden.right" } else { "bench.golden.wrong" };
+        text_with(key, &[("place", &place_title(&place.place))])
     });
     let texts: Vec<String> = texts.collect();
     match texts.is_empty() {
-        true => "The golden vectors did not run.".into(),
-        false => format!("Golden vectors in the same session: {}.", texts.join("; ")),
+        true => text("bench.golden.none").into(),
+        false => text_with("bench.golden", &[("places", &texts.join("; "))]),
     }
-}
-
-fn environment(report: &BenchmarkReport) -> Vec<(&'static str, String)> {
-    let environment = &report.environment;
-    let unknown = || "not told".to_owned();
-    let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
-    let adapter = environment.adapter.as_ref().map(|adapter| {
-        format!("{adapter}{}", if environment.is_software_adapter { " (software)" } else { "" })
-    });
-    let mut rows = vec![
-        ("Measured at", report.measured_at.clone()),
-        ("Mode", format!("{}, {} s at least", mode_name(report.settings.mode), report.settings.seconds)),
-        ("Browser", environment.user_agent.clone()),
-        ("Platform", environment.platform.clone().unwrap_or_else(unknown)),
-        ("Processors", environment.cores.map_or_else(unknown, |cores| cores.to_string())),
-        (
-            "Memory",
-            environment.memory_gb.map_or_else(unknown, |memory| format!("{memory} GB, as browsers round it")),
-        ),
-        (
-            "Screen",
-            format!(
-                "{} x {}, {} pixels each",
-                environment.screen[0], environment.screen[1], environment.pixel_ratio
-            ),
-        ),
-        ("Isolated from other sites", yes(environment.is_isolated)),
-        ("Relaxed SIMD", yes(environment.has_relaxed_simd)),
-        ("GPU adapter", adapter.unwrap_or_else(|| "not asked for".into())),
-        ("Model", format!("{} {}, network {}", report.model.name, report.model.version, report.model.sha256)),
-        ("Engine", report.engine_version.clone()),
-    ];
-    if let Some(file) = &report.file {
-        let sha256 = file.sha256.as_ref().map(|sha256| format!(", SHA-256 {sha256}")).unwrap_or_default();
-        rows.push(("File", format!("{}, {} bytes{sha256}", file.what, file.bytes)));
-    }
-    if let Some(simulated) = &report.simulated {
-        rows.push(("Simulated", simulated.clone()));
-    }
-    rows
 }
 
 /// The place's name for people; of places that are not known, the name itself.
@@ -428,10 +401,6 @@ fn points(values: &[f64]) -> String {
         format!("{:.1},{:.1}", at as f64 * step, height * (1.0 - value / largest))
     };
     values.iter().enumerate().map(point).collect::<Vec<String>>().join(" ")
-}
-
-fn elements<T: JsCast>(list: &NodeList) -> Vec<T> {
-    (0..list.length()).filter_map(|at| list.get(at)?.dyn_into().ok()).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::camera;
 use crate::message::{Failure, Request};
 use crate::player::{Player, PlayerEvent};
 use crate::state::{Model, Picture, Task, Watching};
+use crate::text::text;
 use engine::video::report::{End, FaceSample};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{MediaStream, MouseEvent};
@@ -52,7 +53,8 @@ impl Page {
             camera::close(&stream);
         }
         self.is_open = true;
-        self.state.picture = Some(Picture { name: "Camera".into(), sample: None, is_report: false });
+        self.state.picture =
+            Some(Picture { name: text("film.camera").into(), sample: None, is_report: false });
         self.show_player(player, Watching { is_live: true, ..Watching::default() });
     }
 

@@ -8,7 +8,7 @@ use crate::message::Failure;
 use crate::offline::Keeper;
 use crate::samples::{Sample, fetch_samples};
 use crate::state::Picture;
-use crate::view::set_dragging;
+use crate::view::{sample_name, set_dragging};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{ClipboardEvent, DragEvent, Element, Event, HtmlInputElement, KeyboardEvent, MouseEvent};
@@ -145,7 +145,7 @@ async fn judge_sample(link: Link<Page>, sample: Sample, number: u32) {
         Ok(picture) => {
             page.judge(
                 picture,
-                Picture { name: format!("Sample {number}"), sample: Some(sample), is_report: false },
+                Picture { name: sample_name(number), sample: Some(sample), is_report: false },
             );
         }
         Err(_) => {
