@@ -39,8 +39,9 @@ async function everywhere(page, look) {
   await page.waitForSelector('#device[data-state="passed"]');
   await page.click('#check-details summary');
   await look('result');
-  await forget(page);
   await page.click(`[data-sample="${SAMPLES[0].file}"]`);
+  // The verdict before it stays until the sample is there.
+  await page.waitForSelector('#truth:not([hidden])');
   await outcome(page);
   await look('sample');
   await judge(page, fixture('make.py'));
@@ -212,7 +213,7 @@ const untranslated = (page) => page.evaluate(() => {
     // Names of files, data in English, names of languages and of the page; numbers and units.
     if (!element.checkVisibility() || element.closest('bdi, code, [lang]:not(html), .brand, noscript, svg')) continue;
     const words = node.data.replaceAll(/\b(ms|x)\b|[^\p{L}]/gu, ' ').trim();
-    if (words && !/[áéíóúÁÉÍÓÚèß]/.test(node.data)) found.push(`${element.closest('[id]').id}: ${node.data.trim()}`);
+    if (words && !/[áéíóúÁÉÍÓÚèß]/.test(node.data)) found.push(`${element.closest('[id]')?.id}: ${node.data.trim()}`);
   }
   for (const element of document.querySelectorAll('[aria-label]')) {
     if (!/ß/.test(element.ariaLabel)) found.push(element.outerHTML.slice(0, 200));
