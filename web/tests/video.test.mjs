@@ -49,8 +49,10 @@ test('v1 v7 v8 a video gets a verdict, with its plan obeyed and nothing sent', a
   assert.deepEqual([...ticks].sort((a, b) => a - b), ticks);
   // One cut in the middle: nobody is the same person after it.
   assert.equal(report.cuts_s.length, 1);
-  assert.ok(report.cuts_s[0] >= 2 && report.cuts_s[0] < 2.3, `${report.cuts_s}`);
   const [cut] = report.cuts_s;
+  // It shows in the first frame that is looked at from then on, which a busy browser may come to late.
+  const first = report.timeline.find(({ time_s }) => time_s >= 2).time_s;
+  assert.ok(Math.abs(cut - first) < 1e-3, `${cut}, expected ${first}`);
   const before_cut = report.tracks.filter(({ span_s }) => span_s[1] < cut);
   const after_cut = report.tracks.filter(({ span_s }) => span_s[0] >= cut);
   assert.ok(before_cut.length > 0 && after_cut.length > 0, JSON.stringify(report.tracks));
