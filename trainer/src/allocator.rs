@@ -10,7 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: mi_option_t = mi_option_use_numa_nodes - 1;
 
 /// Keeps freed memory for the process from now on. A training step frees and asks for the same maps of up to 75 MB again and
-/// again: given back and faulted in anew each time, they cost it 38 % of its time on two cores (docs/experiments.md).
+/// again: given back and faulted in anew each time, two fifths of its time went into empty pages (docs/experiments.md).
 pub fn keep_freed_memory() {
     // A wish in the environment comes first.
     if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {

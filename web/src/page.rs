@@ -1,7 +1,8 @@
 //! The page: what happens when, and what becomes of it.
 //!
-//! [`language`]: another one is spoken; [`listeners`]: events of the document; [`queue`]: files in their turn; [`film`]: a video or camera; [`second`]: wonnx. What
-//! stands here is the rest: the engine's worker, what it answers, and what happens where it fails.
+//! [`language`]: another one is spoken; [`listeners`]: events of the document; [`queue`]: files in their turn; [`film`]: a video
+//! or camera; [`second`]: wonnx. What stands here is the rest: the engine's worker, what it answers, and what happens where it
+//! fails.
 
 mod film;
 mod language;
