@@ -24,6 +24,12 @@ test('a sample gets a verdict with a click', async (t) => {
   assert.equal(await page.textContent('#number-backend'), 'cpu');
   assert.match(await page.textContent('#number-sha256'), /^[0-9a-f]{64}$/);
   assert.match(await page.textContent('#result'), /Nothing was sent anywhere/);
+  // Where there is nothing to keep in mind, nothing announces it.
+  const heading = page.locator('h3:has(+ #notices)');
+  for (const [items, isShown] of [['a limit', true], ['', false]]) {
+    await page.evaluate((text) => (document.getElementById('notices').textContent = text), items);
+    assert.equal(await heading.isVisible(), isShown);
+  }
 });
 
 test('a browser gets the fastest engine that it takes', async (t) => {
