@@ -19,6 +19,8 @@ pub struct Augment {
     pub jpeg_quality: u8,
     /// Probability of a round trip through a smaller size.
     pub downscale: f64,
+    /// Least of those sizes, as a share of the side.
+    pub min_downscale: f64,
     /// Largest relative change of brightness, contrast and saturation.
     pub colour: f64,
     /// Largest turn of the hue, as a share of the colour circle.
@@ -44,6 +46,7 @@ impl Default for Augment {
             jpeg: 0.3,
             jpeg_quality: 60,
             downscale: 0.1,
+            min_downscale: 0.5,
             colour: 0.2,
             hue: 0.0,
             rotation: 0.0,
@@ -83,14 +86,27 @@ impl Augment {
         self.vary_place(&mut rgb, size as usize, rng);
         self.vary_colour(&mut rgb, rng);
         self.vary_hue_and_focus(&mut rgb, size as usize, rng);
-        if rng.random_bool(self.downscale) {
-            let small = rng.random_range(size / 2..=size);
-            rgb = resize(resize(rgb, size, small), small, size);
+        self.vary_detail(rgb, size, rng)
+    }
+
+    /// What a smaller picture and compression lose. A small face of a compressed picture was compressed before it was enlarged, a
+    /// large one after: both come up.
+    fn vary_detail(&self, mut rgb: Vec<u8>, size: u32, rng: &mut impl Rng) -> Vec<u8> {
+        let least = ((f64::from(size) * self.min_downscale).round() as u32).clamp(1, size);
+        let small = rng.random_bool(self.downscale).then(|| rng.random_range(least..=size));
+        let quality = rng.random_bool(self.jpeg).then(|| rng.random_range(self.jpeg_quality..=95));
+        let before = small.is_some() && quality.is_some() && rng.random_bool(0.5);
+        if let Some(small) = small {
+            rgb = resize(rgb, size, small);
+            if let (true, Some(quality)) = (before, quality) {
+                rgb = recompress(rgb, small, quality);
+            }
+            rgb = resize(rgb, small, size);
         }
-        if rng.random_bool(self.jpeg) {
-            rgb = recompress(rgb, size, rng.random_range(self.jpeg_quality..=95));
+        match quality {
+            Some(quality) if !before => recompress(rgb, size, quality),
+            _ => rgb,
         }
-        rgb
     }
 
     fn random_crop(&self, crop: &Crop, rng: &mut impl Rng) -> Crop {
@@ -181,6 +197,13 @@ fn recompress(rgb: Vec<u8>, side: u32, quality: u8) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    impl Augment {
+        /// What changes nothing but, half the time, left and right.
+        fn none() -> Self {
+            Augment { min_crop: 1.0, jpeg: 0.0, downscale: 0.0, colour: 0.0, ..Augment::default() }
+        }
+    }
+
     fn frame(side: u32) -> Frame {
         let value = |i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8;
         Frame::from_rgb(side, side, (0..side * side * 3).map(value).collect())
@@ -203,7 +226,7 @@ mod tests {
     /// Each choice alone changes the picture: none is without effect.
     #[test]
     fn every_choice_has_an_effect() {
-        let none = Augment { min_crop: 1.0, jpeg: 0.0, downscale: 0.0, colour: 0.0, ..Augment::default() };
+        let none = Augment::none();
         let frame = frame(40);
         let crop = Crop::centre_square(&frame);
         let view =
@@ -213,6 +236,7 @@ mod tests {
             ("min_crop", Augment { min_crop: 0.5, ..none.clone() }),
             ("jpeg", Augment { jpeg: 1.0, ..none.clone() }),
             ("downscale", Augment { downscale: 1.0, ..none.clone() }),
+            ("min_downscale", Augment { downscale: 1.0, min_downscale: 0.25, ..none.clone() }),
             ("colour", Augment { colour: 0.2, ..none.clone() }),
             ("hue", Augment { hue: 0.1, ..none.clone() }),
             ("rotation", Augment { rotation: 10.0, ..none.clone() }),
@@ -222,6 +246,23 @@ mod tests {
         ] {
             assert_ne!(view(&augment), plain, "{name}");
         }
+    }
+
+    /// Pictures as small as the smallest set's come up, and none smaller.
+    #[test]
+    fn detail_is_lost_down_to_the_least_size() {
+        let frame = frame(64);
+        let crop = Crop::centre_square(&frame);
+        let soft = Augment { downscale: 1.0, min_downscale: 0.25, ..Augment::none() };
+        let contrast = |seed| {
+            let rgb = soft.view(&frame, &crop, Face::Own, 64, &mut ChaCha8Rng::seed_from_u64(seed));
+            rgb.windows(4).map(|w| f64::from(w[0].abs_diff(w[3]))).sum::<f64>()
+        };
+        let quarter = resize(resize(frame.rgb().to_vec(), 64, 16), 16, 64);
+        let least = quarter.windows(4).map(|w| f64::from(w[0].abs_diff(w[3]))).sum::<f64>();
+        let seen: Vec<f64> = (0..200).map(contrast).collect();
+        assert!(seen.iter().all(|&value| value > 0.9 * least), "{least}: {seen:?}");
+        assert!(seen.iter().any(|&value| value < 1.1 * least), "{least}: {seen:?}");
     }
 
     #[test]

@@ -144,6 +144,10 @@ impl RunConfig {
         }
         let augment = &self.augment;
         ensure!(augment.min_crop > 0.0 && augment.min_crop <= 1.0, "augment.min_crop must be in (0, 1]");
+        ensure!(
+            augment.min_downscale > 0.0 && augment.min_downscale <= 1.0,
+            "augment.min_downscale must be in (0, 1]"
+        );
         ensure!((1..=95).contains(&augment.jpeg_quality), "augment.jpeg_quality must be 1 to 95");
         for (name, value) in [
             ("jpeg", augment.jpeg),
