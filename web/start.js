@@ -32,6 +32,17 @@ const letGo = async () => {
   if (site.ok) await registration?.unregister();
 };
 
+// While it streams in, where the server says that it is WebAssembly.
+const compile = async (response) => {
+  if (!response.ok) throw new Error(`app_bg.wasm: ${response.status} ${response.statusText}`);
+  return response.headers.get('Content-Type')?.startsWith('application/wasm')
+    ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer());
+};
+
+// A task of its own for what comes next: clicks come in between.
+const breath = () => new Promise((go) => setTimeout(go));
+
 if (typeof WebAssembly !== 'object' || !WebAssembly.validate(simd)) {
   refuse('browser-too-old');
 } else {
@@ -42,10 +53,13 @@ if (typeof WebAssembly !== 'object' || !WebAssembly.validate(simd)) {
     mark('import');
     // Beside the script, and held to the digest of the build; no preload, see `without_wasm_preload` in xtask/src/wasm.rs.
     const link = document.querySelector('link[rel="x-wasm"]');
-    const wasm = fetch('./app_bg.wasm', { integrity: link?.integrity ?? '' });
-    const { default: init } = await import('./app.js');
+    const response = fetch('./app_bg.wasm', { integrity: link?.integrity ?? '' });
+    const [{ default: init, startPage }, wasm] = await Promise.all([import('./app.js'), response.then(compile)]);
     mark('init');
+    await breath();
     await init({ module_or_path: wasm });
+    await breath();
+    await startPage();
     mark('started');
     document.getElementById('start-failed').hidden = true;
   } catch (error) {

@@ -19,7 +19,7 @@ use crate::offline::Keeper;
 use crate::player::Player;
 use crate::state::{Heat, Model, Phase, Picture, Second, State, Task};
 use crate::text::{is_english, languages};
-use crate::timer::Timer;
+use crate::timer::{Timer, sleep};
 use crate::view::View;
 use crate::worker_handle::{Script, ScriptPolicy, WorkerHandle};
 use engine::video::report::End;
@@ -34,16 +34,13 @@ use web_sys::{Blob, EventTarget, File};
 /// A worker that says nothing for so long will not: its script or its wasm is stuck.
 const SILENCE_MS: i32 = 60_000;
 
-/// Builds the page, and starts to load the model.
+/// Builds the page, and starts to load the model: in several tasks, so that a visitor's first click need not wait for all of it.
 ///
 /// # Errors
 /// If the document is not the one of `index.html`, or the browser refuses the page's script policy.
-pub fn start() -> Result<(), JsValue> {
+pub async fn start() -> Result<(), JsValue> {
     let view = View::attach()?;
     languages::choose(&web_sys::window().ok_or("there is no window")?);
-    if !is_english() {
-        view.translate()?;
-    }
     let policy = Rc::new(ScriptPolicy::create()?);
     let (page, link) = Link::keep(|link| Page {
         link,
@@ -60,9 +57,17 @@ pub fn start() -> Result<(), JsValue> {
         is_open: false,
         last_id: 0,
     });
+    // First of all: its worker, its wasm and the model come from elsewhere, while the rest goes on here.
+    page.borrow_mut().open_engine();
+    sleep(0).await;
+    if !is_english() {
+        page.borrow().view.translate()?;
+    }
     listen(&page.borrow())?;
     listen_to_language(&page.borrow())?;
-    link.update(Page::open_engine);
+    sleep(0).await;
+    page.borrow_mut().show()?;
+    sleep(0).await;
     let left = link.clone();
     benchmark::page::start(policy, move || left.update(Page::cancel))?;
     spawn_local(show_samples(link));
