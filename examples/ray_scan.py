@@ -50,7 +50,7 @@ def main():
     parser.add_argument("--workers", type=int, help="processes at a time; all cores, if nothing is said")
     parser.add_argument("--address", help="of a Ray cluster; else Ray is started on this machine")
     parser.add_argument("--aware", default="aware", help="the program")
-    parser.add_argument("--bundle", default="models/first-int8")
+    parser.add_argument("--bundle", default="models/faces-int8")
     parser.add_argument("--part-lines", type=int, default=1000)
     args = parser.parse_args()
 

@@ -46,7 +46,7 @@ def parse_arguments():
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--aware", type=Path, required=True, help="the program")
-    bundles = [root / "models/first", root / "models/first-int8"]
+    bundles = [root / "models" / name for name in ("first", "first-int8", "faces", "faces-int8")]
     parser.add_argument("--bundle", type=Path, nargs="+", default=bundles, help="folders of bundles")
     parser.add_argument("--samples", type=Path, default=root / "models/samples", help="folder of PNG pictures")
     return parser.parse_args()

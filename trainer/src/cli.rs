@@ -137,7 +137,7 @@ enum Command {
     #[command(after_help = optimize::QUANTIZE_HELP)]
     Quantize(QuantizeArgs),
     /// Time an ONNX file in the engine, step by step.
-    #[command(after_help = "Example:\n  aware profile models/first/stage1.onnx --runs 200")]
+    #[command(after_help = "Example:\n  aware profile models/faces/stage1.onnx --runs 200")]
     Profile(ProfileArgs),
     /// Fit temperatures, thresholds and a meta-model to networks, and write the cascade as a bundle.
     #[command(after_help = fit_cascade::EXAMPLES)]
@@ -259,7 +259,7 @@ struct DetectArgs {
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/first-int8", env = "AWARE_BUNDLE")]
+    #[arg(long, default_value = "models/faces-int8", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
     /// Where answers count as sure: as the bundle was fitted, at 0.02 and 0.98, or at 0.02 and 0.90.
     #[arg(long, value_enum, default_value = "fitted")]

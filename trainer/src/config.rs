@@ -2,6 +2,7 @@
 
 use crate::augment::Augment;
 use crate::files::read_text;
+use crate::judged_by::JudgedBy;
 use crate::loss::LossWeights;
 use crate::teacher::TeacherConfig;
 use anyhow::{Context, Result, ensure};
@@ -51,22 +52,10 @@ pub struct RunConfig {
     /// A finished network to learn from beside the labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherConfig>,
-    /// What tells a better epoch on the validation split from a worse one.
+    /// What the validation split is read by: which epoch is better, and which answers are sure.
     pub judged_by: JudgedBy,
     /// Variation of the training pictures.
     pub augment: Augment,
-}
-
-/// What the best epoch is the best in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JudgedBy {
-    /// AUC of all pictures together.
-    #[default]
-    Pictures,
-    /// Mean of the AUC of each set that has both classes: sets of one class are told from others by what is no sign of a
-    /// fake, such as their size, and count only by what is learned from them.
-    Sets,
 }
 
 impl Default for RunConfig {

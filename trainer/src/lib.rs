@@ -8,7 +8,7 @@
 //! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own, on a [`device`];
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s, which may begin at published weights ([`import`], [`tensors`]);
-//! 5. [`metrics`], [`reliability`], [`judgement`], [`cascade`], [`trivial`] (by [`regression`]) and [`temperature`]: how good the best epoch is, what that is worth, and when its answers are sure; [`history`] of the epochs;
+//! 5. [`metrics`], [`reliability`], [`judgement`], [`cascade`], [`trivial`] (by [`regression`]) and [`temperature`], [`judged_by`] all pictures or each set: how good the best epoch is, what that is worth, and when its answers are sure; [`history`] of the epochs;
 //! 6. [`evaluate`]: a run ([`judge`]), or [`scores`] from a file -> reports, with [`plots`] of their [`curves`] drawn as [`figure`]s on a [`page`] ([`report_page`]); [`leave_one_out`]: what a run is worth on a set it never saw;
 //!    [`features`] and [`pipeline`] (over [`pca`]): the embeddings; [`complementarity`]: two runs side by side;
 //! 7. [`export`]: network -> ONNX or TFLite, in floats or integers -> [`bundle`] as [`deployment`] says, read back and
@@ -68,6 +68,7 @@ pub mod cascade;
 pub mod regression;
 pub mod trivial;
 pub mod temperature;
+pub mod judged_by;
 pub mod scores;
 pub mod judge;
 pub mod evaluate;

@@ -3,18 +3,18 @@
 use crate::average::Average;
 use crate::cascade::{Selection, select_threshold};
 use crate::checkpoint::{self, Checkpoint, Progress, Training};
-use crate::config::{JudgedBy, RunConfig};
+use crate::config::RunConfig;
 use crate::dataset::{Sample, Split, read_manifest};
 use crate::files::{write_json, write_whole};
 use crate::history::{EpochLine, append_line, read_history, training_curves};
 use crate::loader::{Item, Loader, View};
 use crate::loss::{binary_cross_entropy_with_logits, class_weights, total_loss};
-use crate::metrics::{Metrics, Scored, auc};
+use crate::metrics::{Metrics, Scored};
 use crate::models::{Model, NoiseSeed, initialise};
 use crate::optimizer::AdamW;
 use crate::schedule::CosineSchedule;
 use crate::teacher::Teacher;
-use crate::temperature::{fit_temperature, fit_thresholds};
+use crate::temperature::fit_temperature;
 use crate::trivial::Control;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
@@ -241,7 +241,7 @@ pub fn train(
         total: config.epochs * steps,
     };
     let control = Control::fit(&train)?;
-    let control_auc = judged_auc(val.samples(), &control.scores(&val)?, config.judged_by);
+    let control_auc = config.judged_by.auc(val.samples(), &control.scores(&val)?);
     progress_bar.set_length(schedule.total);
     progress_bar.set_position(progress.epochs_done * steps + progress.steps_done);
     let end = span.stop_after.unwrap_or(config.epochs).min(config.epochs);
@@ -296,7 +296,7 @@ pub fn train(
         progress = Progress { epochs_done: epoch + 1, steps_done: 0, loss_sum: 0.0, ..progress };
         // What is judged is what is kept as the best.
         let mut judge_epoch = || {
-            let val_auc = judged_auc(val.samples(), &logits(&network.model, &val)?, config.judged_by);
+            let val_auc = config.judged_by.auc(val.samples(), &logits(&network.model, &val)?);
             let is_best = val_auc.is_some_and(|auc| auc > progress.best_auc);
             if let (true, Some(auc)) = (is_best, val_auc) {
                 (progress.best_auc, progress.best_epoch) = (auc, epoch + 1);
@@ -337,19 +337,6 @@ pub fn train(
     Ok(metrics)
 }
 
-/// AUC of `scored`, one a sample, as `judged_by` says; absent where nothing that it looks at has both classes.
-fn judged_auc(samples: &[Sample], scored: &[Scored], judged_by: JudgedBy) -> Option<f64> {
-    if judged_by == JudgedBy::Pictures {
-        return auc(scored);
-    }
-    let mut sets: BTreeMap<&str, Vec<Scored>> = BTreeMap::new();
-    for (sample, scored) in samples.iter().zip(scored) {
-        sets.entry(&sample.dataset).or_default().push(*scored);
-    }
-    let aucs: Vec<f64> = sets.values().filter_map(|scored| auc(scored)).collect();
-    (!aucs.is_empty()).then(|| aucs.iter().sum::<f64>() / aucs.len() as f64)
-}
-
 /// The samples of `datasets`, all if empty.
 ///
 /// # Errors
@@ -378,7 +365,8 @@ fn judge(
         logits.into_iter().map(of).collect()
     };
     let val_scored = probabilities(val_logits);
-    let thresholds = fit_thresholds(&val_scored, WANTED_PRECISION);
+    let judged_by = checkpoint.progress.config.judged_by;
+    let thresholds = judged_by.thresholds(val.samples(), &val_scored, WANTED_PRECISION);
     let test_scored = probabilities(logits(&network.model, test)?);
     let seed = checkpoint.progress.config.seed;
     let trivial_cues = |loader: &Loader| -> Result<BTreeMap<String, AucWithInterval>> {
@@ -444,35 +432,4 @@ fn forget_lines_after(history: &Path, epoch: u64) -> Result<()> {
     };
     let kept: String = text.lines().filter(is_done).flat_map(|line| [line, "\n"]).collect();
     write_whole(history, kept.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use engine::crop::CropKind;
-
-    #[test]
-    fn an_epoch_is_judged_by_all_pictures_or_by_the_sets_with_both_classes() {
-        let row = |dataset: &str, label: u8, score: f64| {
-            let sample = Sample {
-                image_path: "face.png".into(),
-                label,
-                dataset: dataset.into(),
-                split: Split::Val,
-                group: String::new(),
-                dhash: String::new(),
-                face: None,
-                crop: CropKind::Square,
-            };
-            (sample, Scored { score, fake: label == 1 })
-        };
-        // One set in order, one the wrong way round, one of fakes alone that all look most real.
-        let rows = [("a", 0, 0.3), ("a", 1, 0.9), ("b", 0, 0.8), ("b", 1, 0.4), ("c", 1, 0.1), ("c", 1, 0.2)];
-        let (samples, scored): (Vec<Sample>, Vec<Scored>) =
-            rows.into_iter().map(|(set, label, score)| row(set, label, score)).unzip();
-        // Of eight pairs of a real and a fake picture three are in order.
-        assert_eq!(judged_auc(&samples, &scored, JudgedBy::Pictures), Some(0.375));
-        assert_eq!(judged_auc(&samples, &scored, JudgedBy::Sets), Some(0.5));
-        assert_eq!(judged_auc(&samples[4..], &scored[4..], JudgedBy::Sets), None);
-    }
 }

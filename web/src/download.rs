@@ -10,11 +10,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::RequestCache;
 
 /// The bundle that the page judges with: a network in integers.
-pub const BUNDLE_FOLDER: &str = "models/first-int8";
+pub const BUNDLE_FOLDER: &str = "models/faces-int8";
 /// The face detector, if the site has one.
 pub const FACE_FOLDER: &str = "models/face";
 /// The same network in floats, which wonnx runs: fetched when somebody asks for a second opinion.
-pub const FLOAT_FOLDER: &str = "models/first";
+pub const FLOAT_FOLDER: &str = "models/faces";
 
 const MANIFEST_SIZE: Size = Size::AtMost(MAX_MANIFEST_BYTES as u64);
 

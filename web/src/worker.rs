@@ -394,13 +394,27 @@ fn card(manifest: &Manifest, times: LoadTimes) -> ModelCard {
     }
 }
 
-/// The figures in the free form that `aware bundle` writes.
+/// The figures in the free form that `aware bundle` writes, as means over the sets of real and fake pictures. Over all
+/// pictures together they would be better than the network is: sets of one class are told apart by how they were made.
 fn quality(training: &serde_json::Value) -> Option<Quality> {
-    let all = training.get("test")?.get("all")?;
+    let of = |set: &serde_json::Value| {
+        Some(Quality {
+            accuracy: set.get("accuracy")?.as_f64()?,
+            auc: set.get("auc")?.as_f64()?,
+            pictures: set.get("real")?.as_u64()?.checked_add(set.get("fake")?.as_u64()?)?,
+        })
+    };
+    let test = training.get("test")?.as_object()?;
+    let sets: Vec<Quality> =
+        test.iter().filter(|(name, _)| *name != "all").filter_map(|(_, set)| of(set)).collect();
+    if sets.is_empty() {
+        return of(test.get("all")?);
+    }
+    let mean = |value: fn(&Quality) -> f64| sets.iter().map(value).sum::<f64>() / sets.len() as f64;
     Some(Quality {
-        accuracy: all.get("accuracy")?.as_f64()?,
-        auc: all.get("auc")?.as_f64()?,
-        pictures: all.get("real")?.as_u64()? + all.get("fake")?.as_u64()?,
+        accuracy: mean(|set| set.accuracy),
+        auc: mean(|set| set.auc),
+        pictures: sets.iter().map(|set| set.pictures).fold(0, u64::saturating_add),
     })
 }
 
@@ -449,5 +463,10 @@ mod tests {
         {
             assert_eq!(quality(&other), None, "{other}");
         }
+        let set = |auc: serde_json::Value, real: u64, fake: u64| json!({ "accuracy": 0.75, "auc": auc, "real": real, "fake": fake });
+        let sets = json!({ "test": {
+            "all": set(json!(0.9), 30, 112), "a": set(json!(0.5), 10, 6), "b": set(json!(0.75), 20, 6), "fakes": set(json!(null), 0, 100)
+        } });
+        assert_eq!(quality(&sets), Some(Quality { accuracy: 0.75, auc: 0.625, pictures: 42 }));
     }
 }

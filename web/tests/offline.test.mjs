@@ -161,8 +161,8 @@ for (const [name, state] of [
   ['app.js', 'start-failed'],
   ['app_bg.wasm', 'start-failed'],
   ['worker_relaxed_bg.wasm', 'error'],
-  ['models/first-int8/manifest.json', 'error'],
-  ['models/first-int8/stage1.onnx', 'error'],
+  ['models/faces-int8/manifest.json', 'error'],
+  ['models/faces-int8/stage1.onnx', 'error'],
 ]) {
   test(`m09: one bit of the kept ${name} differs: it is fetched anew, or refused`, async (t) => {
     const site = await host(t);
@@ -335,8 +335,8 @@ test('what was asked for once is kept as well, and only as it was listed', async
   const card = 'models/face/MODEL_CARD.md';
   const text = await got(page, card);
   assert.equal(text, await readFile(path.join(site.folder, card), 'utf8'));
-  await writeFile(path.join(site.folder, 'models/first/manifest.json'), '{"of": "another version"}');
-  assert.equal(await got(page, 'models/first/manifest.json'), null);
+  await writeFile(path.join(site.folder, 'models/faces/manifest.json'), '{"of": "another version"}');
+  assert.equal(await got(page, 'models/faces/manifest.json'), null);
   site.stop();
   assert.equal(await got(page, card), text);
 });
@@ -462,7 +462,7 @@ const hurried = (name, response) => {
 
 test('m08: a download that stalls is tried again, then said, and "Try again" begins anew', async (t) => {
   const site = await host(t);
-  const half = (await readFile(path.join(site.folder, 'models/first-int8/stage1.onnx'))).subarray(0, 1_000_000);
+  const half = (await readFile(path.join(site.folder, 'models/faces-int8/stage1.onnx'))).subarray(0, 1_000_000);
   let asked = 0;
   site.before = (name, response) => {
     if (!name.endsWith('stage1.onnx')) return hurried(name, response);
@@ -565,7 +565,7 @@ test('w10: page, engine and filter take at most 3 MB compressed, and nothing els
   const bytes = total((name) => !name.startsWith('models/samples/'));
   t.diagnostic(`${names.length} files, ${total(() => true)} bytes after gzip, ${bytes} without samples`);
   assert.ok(bytes <= BUDGET, `${bytes} bytes`);
-  for (const name of names) assert.doesNotMatch(name, /^wonnx|^worker\.|^worker_bg|models\/first\/|int8-a8|\.tflite|\bort|^peers/);
+  for (const name of names) assert.doesNotMatch(name, /^wonnx|^worker\.|^worker_bg|models\/faces\/|int8-a8|\.tflite|\bort|^peers/);
 });
 
 test('every file of the site is listed, and the list is of this build', async () => {

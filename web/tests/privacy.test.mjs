@@ -42,7 +42,7 @@ test('nothing of wonnx, nor the network in floats, is fetched before somebody as
   assert.deepEqual(forWonnx(), []);
   await page.click('#second');
   await page.waitForSelector('#second-opinion:is([data-state="done"], [data-state="error"])');
-  assert.ok(forWonnx().some((url) => url.endsWith('models/first/stage1.onnx')), forWonnx().join('\n'));
+  assert.ok(forWonnx().some((url) => url.endsWith('models/faces/stage1.onnx')), forWonnx().join('\n'));
 });
 
 test('with the network switched off, pictures are judged as before', async (t) => {

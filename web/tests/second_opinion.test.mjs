@@ -36,7 +36,7 @@ function assertRefused(opinion, code) {
 test('wonnx gives the logit of the network in floats, as the program does', { skip: noProgram }, async (t) => {
   const { page, violations } = await visit(t, withWebgpu);
   const pictures = [sample(SAMPLES[0].file), fixture('alpha.png'), fixture('photo.jpg')];
-  const native = await logitsBy('models/first', ...pictures);
+  const native = await logitsBy('models/faces', ...pictures);
   for (const [i, picture] of pictures.entries()) {
     const verdict = await judge(page, picture);
     const opinion = await ask(page);
@@ -49,7 +49,7 @@ test('wonnx gives the logit of the network in floats, as the program does', { sk
     assert.notEqual(Number(await page.textContent('#number-logit')), opinion.cpu);
     assert.deepEqual(await outcome(page), verdict);
   }
-  assert.match(await page.textContent('#second-model'), /^AWARE first \d/);
+  assert.match(await page.textContent('#second-model'), /^AWARE faces \d/);
   assert.deepEqual(violations, []);
 });
 
@@ -63,7 +63,7 @@ const FAULTS = {
   'a shader that computes something else': `
     const create = GPUDevice.prototype.createShaderModule;
     GPUDevice.prototype.createShaderModule = function (descriptor) {
-      return create.call(this, { ...descriptor, code: descriptor.code.replaceAll('max(', 'min(') });
+      return create.call(this, { ...descriptor, code: descriptor.code.replaceAll('max(', 'min(').replaceAll('clamp(', 'mix(') });
     };`,
   'a device that is lost after the pipelines were built': `
     const submit = GPUQueue.prototype.submit;

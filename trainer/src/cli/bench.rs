@@ -18,10 +18,10 @@ pub(super) const EXAMPLES: &str = "The folder gets bench.json, report.html and p
     reads bench.json, and `cargo xtask bench compare docs/baselines/bench.json FILE` holds it to what was kept.\n\n\
     Exit codes:\n  0  every part was done\n  1  a bundle or the pictures are not sound\n  2  the arguments are wrong\n  \
     130  stopped by Ctrl-C, 143 by SIGTERM\n\n\
-    Examples:\n  aware bench models/first-int8 --pictures runs/manifest.csv --output runs/bench\n  \
-    aware bench models/first-int8 --original models/first --pictures runs/manifest.csv --datasets ciplab stylegan2 \\\n      \
+    Examples:\n  aware bench models/faces-int8 --pictures runs/manifest.csv --output runs/bench\n  \
+    aware bench models/faces-int8 --original models/faces --pictures runs/manifest.csv --datasets ciplab stylegan2 \\\n      \
     --output runs/bench\n  \
-    aware bench models/first-int8 --pictures runs/manifest.csv --only speed --json --output runs/bench | jq .summary";
+    aware bench models/faces-int8 --pictures runs/manifest.csv --only speed --json --output runs/bench | jq .summary";
 
 #[derive(Args)]
 pub(super) struct BenchArgs {

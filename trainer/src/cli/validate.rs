@@ -14,7 +14,7 @@ pub(super) const EXAMPLES: &str = "A bundle passes if each file is the one that 
     load and are made of the numbers that it says, and if its golden vectors (pictures by formula) give the same bits \
     here as where it was made. The page checks the same with \"Check this device\".\n\n\
     Exit codes:\n  0  everything holds\n  1  something does not\n  2  the arguments are wrong\n\n\
-    Examples:\n  aware validate runs/manifest.csv\n  aware validate models/first\n  aware validate --json models/first | jq .passed";
+    Examples:\n  aware validate runs/manifest.csv\n  aware validate models/faces\n  aware validate --json models/faces | jq .passed";
 
 #[derive(Args)]
 pub(super) struct ValidateArgs {

@@ -14,7 +14,7 @@ use crate::metrics::{Scored, auc};
 use crate::quantisation::{
     Observer, Parity, Strategy, Student, StudentConfig, check_parity, choose_strategy, reestimate,
 };
-use crate::temperature::{fit_temperature, fit_thresholds};
+use crate::temperature::fit_temperature;
 use crate::train::{SureAnswers, logits, per_set};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
@@ -180,7 +180,8 @@ impl End<'_> {
         let judged = |onnx: &[u8], loader: &Loader| engine_logits(onnx, loader, benchmark.test_batch_size);
         let (val, test) = (judged(&onnx, &school.val)?, judged(&onnx, &school.test)?);
         let temperature = fit_temperature(&val);
-        let thresholds = fit_thresholds(&probabilities(&val, temperature), WANTED_PRECISION);
+        let sure = probabilities(&val, temperature);
+        let thresholds = school.config.judged_by.thresholds(school.val.samples(), &sure, WANTED_PRECISION);
         let picture = first_pictures(&school.val, 1)?;
         let about = About { target, run: &school.config, teacher: &school.digest, picture: &picture };
         let original_file = (&original.onnx[..], original.float_difference);
