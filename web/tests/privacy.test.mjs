@@ -38,7 +38,7 @@ test('a whole visit asks only for files of the site, and for none while it judge
 test('nothing of wonnx, nor the network in floats, is fetched before somebody asks', async (t) => {
   const { page, requests } = await visit(t, site);
   await judge(page, fixture('photo.jpg'));
-  const forWonnx = () => requests.map((request) => request.url()).filter((url) => /wonnx|models\/first\//.test(url));
+  const forWonnx = () => requests.map((request) => request.url()).filter((url) => /wonnx|models\/faces\//.test(url));
   assert.deepEqual(forWonnx(), []);
   await page.click('#second');
   await page.waitForSelector('#second-opinion:is([data-state="done"], [data-state="error"])');
