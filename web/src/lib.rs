@@ -11,7 +11,8 @@
 //!    when a second opinion is asked for;
 //! 5. [`worker_handle`]: a worker seen from the page: typed messages, and its death as an event, which tells when
 //!    [`memory`] was refused;
-//! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from; [`saved_report`]: reports come back;
+//! 6. [`samples`]: pictures to try; [`player`] and [`camera`]: where frames come from, and [`decoder`]: those of an MP4, in a
+//!    worker and a wasm of its own; [`saved_report`]: reports come back;
 //! 7. [`state`], [`history`] and [`device_check`]: what the page is doing, and did, without the document;
 //! 8. [`offline`]: the page kept on this device; [`page`]: events -> state, by a `link` that callbacks hold;
 //! 9. [`text`]: what is said, in the visitor's language;
@@ -37,6 +38,7 @@ pub mod memory;
 pub mod worker_handle;
 pub mod samples;
 pub mod camera;
+pub mod decoder;
 pub mod player;
 pub mod history;
 pub mod saved_report;

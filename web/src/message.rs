@@ -6,7 +6,7 @@ use crate::timing::{TimeRequest, TimeResponse};
 use engine::golden::GoldenReport;
 use engine::runtime::gpu::AdapterSummary;
 use engine::video::report::{End, FaceSample, Media};
-use engine::video::{SamplingPlan, VideoReport};
+use engine::video::{Container, SamplingPlan, VideoReport};
 use engine::{Crop, Error, HeatMap, Report};
 use serde::{Deserialize, Serialize};
 use serde_wasm_bindgen::preserve;
@@ -60,6 +60,8 @@ pub enum Request {
         id: u32,
         /// How it ended.
         end: End,
+        /// Media time of its own end in seconds, if it was reached.
+        ended_s: Option<f64>,
     },
 }
 
@@ -81,6 +83,8 @@ pub enum Response {
     IsVideo {
         /// That of the request.
         id: u32,
+        /// Its format.
+        container: Container,
         /// The codec that the file names, if it does.
         codec: Option<String>,
     },
@@ -163,6 +167,56 @@ pub enum SecondResponse {
     Opinion(SecondOpinion),
     /// There is no result; the worker has nothing more to say.
     Failed(Failure),
+}
+
+/// Page -> the worker that decodes videos, once that is [`FilmResponse::Started`].
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FilmRequest {
+    /// Open a file; answered by [`FilmResponse::Opened`] or [`FilmResponse::Unfit`].
+    Open {
+        /// The file; only the worker reads its bytes.
+        #[serde(with = "preserve")]
+        file: Blob,
+    },
+    /// Hand out the next frame that is due; answered by [`FilmResponse::Frame`] or [`FilmResponse::Ended`].
+    Next {
+        /// Media time before which none is, in seconds.
+        due_s: f64,
+        /// Frames that may be due a second.
+        max_fps: f64,
+    },
+}
+
+/// The worker that decodes videos -> page.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FilmResponse {
+    /// The worker listens.
+    Started,
+    /// Frames come of it.
+    Opened {
+        /// What is known of it.
+        media: Media,
+    },
+    /// It must be played instead.
+    Unfit {
+        /// Why, for whoever looks for it.
+        reason: String,
+    },
+    /// A frame.
+    Frame {
+        /// Media time in seconds.
+        time_s: f64,
+        /// Its pixels, which move to the page.
+        #[serde(with = "preserve")]
+        picture: ImageBitmap,
+    },
+    /// There are no more frames.
+    Ended {
+        /// How it ended.
+        end: End,
+        /// Media time of its last frame in seconds, if it was reached.
+        ended_s: Option<f64>,
+    },
 }
 
 /// Where networks run, and why.

@@ -197,7 +197,9 @@ impl Page {
                     Err(error) => Task::Failed(Failure::new("page", describe(&error))),
                 };
             }
-            Response::IsVideo { id, codec } if id == self.last_id => self.open_video(codec),
+            Response::IsVideo { id, container, codec } if id == self.last_id => {
+                self.open_video(container, codec);
+            }
             Response::Planned { id, plan } if id == self.last_id => {
                 if let (Task::Watching(watching), Some(player)) = (&mut self.state.task, &self.player) {
                     watching.plan = Some(plan);
@@ -210,7 +212,7 @@ impl Page {
                 self.on_look(faces, size, samples);
                 let Some(player) = &self.player else { return };
                 if is_full {
-                    self.finish(End::Whole);
+                    self.finish(End::Whole, None);
                 } else {
                     player.answered(next_due_s, latency_ms);
                 }

@@ -68,8 +68,11 @@ impl Watch {
         &self.analysis
     }
 
-    /// The result of what was looked at.
-    pub fn finish(self, end: End) -> VideoReport {
+    /// The result of what was looked at; the video's own end was reached at `ended_s`, if at all.
+    pub fn finish(mut self, end: End, ended_s: Option<f64>) -> VideoReport {
+        if let Some(ended_s) = ended_s {
+            self.analysis.ended(ended_s);
+        }
         self.analysis.finish(end)
     }
 }

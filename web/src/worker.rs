@@ -183,7 +183,7 @@ impl Engine {
             }
             Request::Watch { media, .. } => self.watch(id, media),
             Request::Look { time_s, picture, .. } => self.look(id, time_s, &picture).await,
-            Request::Finish { end, .. } => self.finish(id, end),
+            Request::Finish { end, ended_s, .. } => self.finish(id, end, ended_s),
         };
         answer.unwrap_or_else(|failure| Response::Failed { id: Some(id), failure })
     }
@@ -197,13 +197,13 @@ impl Engine {
 
     async fn judge_file(&mut self, id: u32, file: &Blob) -> Result<Response, Failure> {
         let head = piece(file, 0.0, Container::HEAD_BYTES as f64).await?;
-        if Container::sniff(&head).is_some() {
+        if let Some(container) = Container::sniff(&head) {
             let pieces = [
                 piece(file, 0.0, HINT_BYTES).await?,
                 piece(file, (file.size() - HINT_BYTES).max(0.0), file.size()).await?,
             ];
             let codec = pieces.iter().find_map(|piece| codec_hint(piece)).map(str::to_owned);
-            return Ok(Response::IsVideo { id, codec });
+            return Ok(Response::IsVideo { id, container, codec });
         }
         self.judge(file).await.map(|report| Response::Judged { id, report: Box::new(report) })
     }
@@ -320,9 +320,9 @@ impl Engine {
         Ok(JudgedFace { quality: Some(quality), probability_fake, ..face })
     }
 
-    fn finish(&mut self, id: u32, end: End) -> Result<Response, Failure> {
+    fn finish(&mut self, id: u32, end: End, ended_s: Option<f64>) -> Result<Response, Failure> {
         match self.watch.take().filter(|watch| watch.id == id) {
-            Some(watch) => Ok(Response::Watched { id, report: Box::new(watch.finish(end)) }),
+            Some(watch) => Ok(Response::Watched { id, report: Box::new(watch.finish(end, ended_s)) }),
             None => Err(Failure::new("page", "there is no such video")),
         }
     }
@@ -439,6 +439,16 @@ pub(crate) fn post(response: &impl Serialize) {
     let posted = serde_wasm_bindgen::to_value(response)
         .map_err(JsValue::from)
         .and_then(|message| scope().post_message(&message));
+    if let Err(error) = posted {
+        throw(error);
+    }
+}
+
+/// Sends `response` to the page and gives `owned`, which is in it, away.
+pub(crate) fn post_with(response: &impl Serialize, owned: &JsValue) {
+    let posted = serde_wasm_bindgen::to_value(response)
+        .map_err(JsValue::from)
+        .and_then(|message| scope().post_message_with_transfer(&message, &js_sys::Array::of1(owned)));
     if let Err(error) = posted {
         throw(error);
     }

@@ -24,6 +24,8 @@ pub enum Script {
     RelaxedEngine,
     /// The second opinion: [`crate::wonnx_worker`].
     Wonnx,
+    /// Frames of videos: [`crate::decoder`].
+    Decoder,
     /// onnxruntime-web, for the benchmark: `web/peer_loader.js`.
     Peer,
     /// What keeps the page: [`crate::offline`].
@@ -31,8 +33,14 @@ pub enum Script {
 }
 
 impl Script {
-    const ALL: [Script; 5] =
-        [Script::Engine, Script::RelaxedEngine, Script::Wonnx, Script::Peer, Script::ServiceWorker];
+    const ALL: [Script; 6] = [
+        Script::Engine,
+        Script::RelaxedEngine,
+        Script::Wonnx,
+        Script::Decoder,
+        Script::Peer,
+        Script::ServiceWorker,
+    ];
 
     /// The fastest engine that this browser takes.
     pub fn engine() -> Script {
@@ -47,6 +55,7 @@ impl Script {
             Script::Engine => "worker_loader.js",
             Script::RelaxedEngine => "worker_relaxed_loader.js",
             Script::Wonnx => "wonnx_loader.js",
+            Script::Decoder => "decoder_loader.js",
             Script::Peer => "peer_loader.js",
             Script::ServiceWorker => "service_worker.js",
         }

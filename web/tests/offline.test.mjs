@@ -565,7 +565,7 @@ test('w10: page, engine and filter take at most 3 MB compressed, and nothing els
   const bytes = total((name) => !name.startsWith('models/samples/'));
   t.diagnostic(`${names.length} files, ${total(() => true)} bytes after gzip, ${bytes} without samples`);
   assert.ok(bytes <= BUDGET, `${bytes} bytes`);
-  for (const name of names) assert.doesNotMatch(name, /^wonnx|^worker\.|^worker_bg|models\/faces\/|int8-a8|\.tflite|\bort|^peers/);
+  for (const name of names) assert.doesNotMatch(name, /^wonnx|^decoder|^worker\.|^worker_bg|models\/faces\/|int8-a8|\.tflite|\bort|^peers/);
 });
 
 test('every file of the site is listed, and the list is of this build', async () => {

@@ -133,6 +133,7 @@ mod tests {
             ("worker_loader.js", "simd128"),
             ("worker_relaxed_bg.wasm", "relaxed"),
             ("wonnx_bg.wasm", "later"),
+            ("decoder_bg.wasm", "later"),
             ("models/faces-int8/stage1.onnx", "always"),
             ("models/faces-int8/efficientnet.int8-a8.onnx", "later"),
             ("models/faces-int8/efficientnet.int8.tflite", "later"),

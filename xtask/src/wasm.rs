@@ -83,7 +83,7 @@ fn build_program(
 /// If a build fails, or the folder cannot be written.
 pub fn build_relaxed_worker(project: &Project, folder: &Path) -> Result<()> {
     build_engine(project, &RELAXED, "worker", "worker_relaxed", folder)?;
-    for name in ["app", "worker", "worker_relaxed", "wonnx"] {
+    for name in ["app", "worker", "worker_relaxed", "wonnx", "decoder"] {
         let file = folder.join(name).with_file_name(format!("{name}_bg.wasm"));
         let content = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let lean = without_names(&content).with_context(|| format!("{} is cut off", file.display()))?;

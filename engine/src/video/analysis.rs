@@ -81,6 +81,8 @@ pub struct Analysis {
     windows: BTreeMap<TrackId, Window>,
     timeline: Vec<Sample>,
     reached_s: f64,
+    /// Where the video itself ends, if that was reached.
+    ended_s: Option<f64>,
     latency: Latency,
     notices: BTreeSet<VideoNotice>,
 }
@@ -103,6 +105,7 @@ impl Analysis {
             windows: BTreeMap::new(),
             timeline: Vec::new(),
             reached_s: 0.0,
+            ended_s: None,
             latency: Latency::default(),
             notices: is_sparse.then_some(VideoNotice::Sparse).into_iter().collect(),
             config,
@@ -230,10 +233,22 @@ impl Analysis {
         self.notices.insert(notice);
     }
 
-    /// The result of what was looked at, which may be nothing. A `whole` video that ends before its length is `truncated`.
+    /// Takes note that the video's own end was reached, at `time_s`. A player may leave out frames, the last ones too, which
+    /// makes the file no shorter.
+    pub fn ended(&mut self, time_s: f64) {
+        self.ended_s = Some(time_s).filter(|time_s| (0.0..=LATEST_S).contains(time_s));
+    }
+
+    /// The result of what was looked at, which may be nothing. A `whole` video that ends before its length is `truncated`; of
+    /// one whose last part nobody saw that is said.
     pub fn finish(mut self, end: End) -> VideoReport {
         let share = self.media.duration_s.map(|duration| (self.reached_s / duration).clamp(0.0, 1.0));
-        let is_short = self.media.duration_s.is_some_and(|duration| self.reached_s < duration - END_S);
+        let ends_before =
+            |time_s: f64| self.media.duration_s.is_some_and(|duration| time_s < duration - END_S);
+        let is_short = ends_before(self.ended_s.unwrap_or(0.0).max(self.reached_s));
+        if end == End::Whole && !is_short && ends_before(self.reached_s) {
+            self.notices.insert(VideoNotice::LeftOut);
+        }
         let end = if end == End::Whole && self.is_full() && is_short {
             End::Full
         } else if end == End::Whole && is_short {
@@ -460,6 +475,28 @@ mod tests {
         let mut endless = analysis(Some(4.0));
         run(&mut endless, &[]);
         assert_eq!(endless.finish(End::Truncated).coverage.share, Some(0.0));
+    }
+
+    /// A busy browser leaves out the last frames of a video and still plays to its end.
+    #[test]
+    fn the_end_may_be_known_apart_from_the_last_frame() {
+        let ends = |ended_s: Option<f64>, end: End| {
+            let mut analysis = analysis(Some(4.0));
+            run(&mut analysis, &vec![(RED, vec![face(0, 0.1)]); 5]);
+            ended_s.iter().for_each(|ended_s| analysis.ended(*ended_s));
+            let report = analysis.finish(end);
+            // What was looked at is told as it is.
+            assert!((report.coverage.reached_s, report.coverage.share) == (0.8, Some(0.2)));
+            (report.coverage.end, report.notices)
+        };
+        let truncated = (End::Truncated, vec![VideoNotice::Truncated]);
+        assert_eq!(ends(Some(4.0), End::Whole), (End::Whole, vec![VideoNotice::LeftOut]));
+        assert_eq!(ends(Some(3.5), End::Whole), (End::Whole, vec![VideoNotice::LeftOut]));
+        for ended_s in [None, Some(2.0), Some(f64::NAN), Some(f64::INFINITY), Some(-1.0)] {
+            assert_eq!(ends(ended_s, End::Whole), truncated, "{ended_s:?}");
+        }
+        assert_eq!(ends(Some(4.0), End::Truncated), truncated);
+        assert_eq!(ends(Some(4.0), End::Interrupted), (End::Interrupted, vec![VideoNotice::Interrupted]));
     }
 
     #[test]

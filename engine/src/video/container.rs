@@ -1,7 +1,9 @@
 //! The format of a video file by its first bytes, never by its name.
 
+use serde::{Deserialize, Serialize};
+
 /// A format of videos.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Container {
     /// MP4, QuickTime and their kin.
     Mov,

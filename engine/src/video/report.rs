@@ -154,6 +154,8 @@ pub enum VideoNotice {
     Sparse,
     /// The size of the picture changed on the way; people before and after are not connected.
     SizeChanged,
+    /// The player left out the last frames: they were not looked at.
+    LeftOut,
     /// The file ended before the length that it tells.
     Truncated,
     /// The most samples were reached before the end.
@@ -176,6 +178,7 @@ impl VideoNotice {
             }
             VideoNotice::Sparse => "The video is so long that it is looked at less densely.",
             VideoNotice::SizeChanged => "The size of the picture changes on the way.",
+            VideoNotice::LeftOut => "The player left out the last frames: they were not looked at.",
             VideoNotice::Truncated => {
                 "The file ends before its time: the verdict is of the part that is there."
             }

@@ -6,21 +6,27 @@ use crate::message::{Failure, Request};
 use crate::player::{Player, PlayerEvent};
 use crate::state::{Model, Picture, Task, Watching};
 use crate::text::text;
+use engine::video::Container;
 use engine::video::report::{End, FaceSample};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{MediaStream, MouseEvent};
 
 impl Page {
     /// Watches the file that turned out to be a video.
-    pub(super) fn open_video(&mut self, codec: Option<String>) {
+    pub(super) fn open_video(&mut self, container: Container, codec: Option<String>) {
         let (Task::Judging, Some(file), Ok(video)) = (&self.state.task, &self.picture, self.view.video())
         else {
             return;
         };
         let (link, id) = (self.link.clone(), self.last_id);
-        let player = Player::of_file(video, file, move |event| {
-            link.update(|page| page.on_player(id, event, codec.as_deref()));
-        });
+        let on_event = move |event| link.update(|page| page.on_player(id, event, codec.as_deref()));
+        // The one format that the decoder's worker reads.
+        let player = match container {
+            Container::Mov => Player::of_film(&self.policy, video, file, on_event),
+            Container::Matroska | Container::Avi | Container::MpegTs => {
+                Player::of_file(video, file, on_event)
+            }
+        };
         self.show_player(player, Watching::default());
     }
 
@@ -90,7 +96,7 @@ impl Page {
                     self.on_engine_death(failure);
                 }
             }
-            PlayerEvent::Ended(end) => self.finish(end),
+            PlayerEvent::Ended { end, ended_s } => self.finish(end, ended_s),
             PlayerEvent::Failed(failure) => {
                 self.player = None;
                 let failure = if failure.code == "codec" { unplayable(codec) } else { failure };
@@ -119,11 +125,11 @@ impl Page {
         }
     }
 
-    /// Ends the video with what was looked at so far.
-    pub(super) fn finish(&mut self, end: End) {
+    /// Ends the video with what was looked at so far; its own end was reached at `ended_s`, if at all.
+    pub(super) fn finish(&mut self, end: End, ended_s: Option<f64>) {
         if let (Task::Watching(_), Some(player)) = (&self.state.task, &self.player) {
             player.stop();
-            self.send(&Request::Finish { id: self.last_id, end });
+            self.send(&Request::Finish { id: self.last_id, end, ended_s });
         }
     }
 
@@ -137,7 +143,7 @@ impl Page {
             self.state.task = Task::Idle;
             return;
         }
-        self.finish(if is_live { End::Whole } else { End::Interrupted });
+        self.finish(if is_live { End::Whole } else { End::Interrupted }, None);
     }
 
     /// Goes to the place of the timeline that was clicked.

@@ -73,6 +73,7 @@ pub fn video_notice(notice: VideoNotice) -> &'static str {
         VideoNotice::TooManyFaces => "notice.video.too_many_faces",
         VideoNotice::Sparse => "notice.video.sparse",
         VideoNotice::SizeChanged => "notice.video.size_changed",
+        VideoNotice::LeftOut => "notice.video.left_out",
         VideoNotice::Truncated => "notice.video.truncated",
         VideoNotice::Full => "notice.video.full",
         VideoNotice::Interrupted => "notice.video.interrupted",

@@ -1,8 +1,11 @@
-//! Plays a video file or a camera, and hands out its frames one at a time with their media times.
+//! A video element plays a file or a camera, and each frame that it shows may be taken.
 //!
 //! One frame is in flight. A file waits for its answer, so that none that is due is lost, and plays as fast as answers come;
 //! a camera does not wait: what comes meanwhile is dropped and counted.
 
+use super::listener::Listener;
+use super::pace::{Counts, Pace};
+use super::{PlayerEvent, now_ms, page_failure};
 use crate::message::Failure;
 use crate::view::ObjectUrl;
 use engine::video::report::{End, Media};
@@ -11,9 +14,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{
-    Blob, Document, EventTarget, HtmlVideoElement, ImageBitmap, MediaStream, MediaStreamTrack, Window,
-};
+use web_sys::{Blob, Document, HtmlVideoElement, ImageBitmap, MediaStream, MediaStreamTrack, Window};
 
 /// Longest time without a frame, in milliseconds.
 const STALL_MS: f64 = 15_000.0;
@@ -25,6 +26,11 @@ const SPEEDS: [f64; 2] = [0.25, 4.0];
 const BUSY: f64 = 0.8;
 /// Where the first frame that is due comes so much later, the browser has left some out, and the file plays at half the speed.
 const LATE_S: f64 = 0.1;
+/// A last frame that begins so much before the length that a file tells is looked for once more, in seconds.
+const END_S: f64 = 1.0;
+/// Where it is looked for, in seconds before that length, and how long, in milliseconds.
+const PROBE_S: f64 = 0.2;
+const PROBE_MS: f64 = 2000.0;
 /// Most that the speed of a file grows by, from one frame to the next.
 const FASTER: f64 = 1.25;
 
@@ -48,23 +54,6 @@ extern "C" {
     fn media_time(this: &FrameInfo) -> f64;
 }
 
-/// What becomes of a video.
-pub enum PlayerEvent {
-    /// Its size and length are known; nothing plays before [`Player::play`].
-    Opened(Media),
-    /// A frame that is due. The next one follows on [`Player::answered`].
-    Frame {
-        /// Media time in seconds.
-        time_s: f64,
-        /// Its pixels, to be closed by whoever takes them.
-        picture: ImageBitmap,
-    },
-    /// There are no more frames.
-    Ended(End),
-    /// There was none at all.
-    Failed(Failure),
-}
-
 /// Where frames come from.
 enum Source {
     /// Its address is good for as long as the player.
@@ -74,8 +63,8 @@ enum Source {
     Camera(MediaStream),
 }
 
-/// A playing video; dropping it stops the video and the camera.
-pub struct Player {
+/// A playing element; dropping it stops the video and the camera.
+pub struct Element {
     inner: Rc<RefCell<Inner>>,
     _listeners: Vec<Listener>,
 }
@@ -90,40 +79,7 @@ struct Inner {
     me: Weak<RefCell<Inner>>,
 }
 
-/// How many frames came and went.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Counts {
-    /// Frames that were handed out.
-    pub taken: u32,
-    /// Frames of a camera that came while one was in flight.
-    pub dropped: u32,
-    /// Media time of the last one, in seconds.
-    pub time_s: f64,
-    /// Frames handed out a second, since the first.
-    pub rate: f64,
-}
-
-/// What is due, and what is in flight.
-#[derive(Debug, Default)]
-struct Pace {
-    /// Frames that may be due a second.
-    max_fps: f64,
-    next_due_s: f64,
-    in_flight: bool,
-    /// Time of a frame of a file that waits, standing still.
-    waiting: Option<f64>,
-    is_playing: bool,
-    /// How it ended, if it did while a frame was in flight.
-    end: Option<End>,
-    is_over: bool,
-    /// Media time of a camera's first frame.
-    first_s: Option<f64>,
-    first_ms: f64,
-    last_ms: f64,
-    counts: Counts,
-}
-
-impl Player {
+impl Element {
     /// Opens the file in `blob`.
     ///
     /// # Errors
@@ -131,7 +87,7 @@ impl Player {
     pub fn of_file(
         video: HtmlVideoElement,
         blob: &Blob,
-        on_event: impl Fn(PlayerEvent) + 'static,
+        on_event: Rc<dyn Fn(PlayerEvent)>,
     ) -> Result<Self, Failure> {
         let url = ObjectUrl::new(blob).map_err(|error| page_failure(&error))?;
         let address = url.address().to_owned();
@@ -145,7 +101,7 @@ impl Player {
     pub fn of_camera(
         video: HtmlVideoElement,
         stream: MediaStream,
-        on_event: impl Fn(PlayerEvent) + 'static,
+        on_event: Rc<dyn Fn(PlayerEvent)>,
     ) -> Result<Self, Failure> {
         // Not `stream.clone()`, which is the browser's: a second stream, that would keep the camera on.
         let source = Clone::clone(&stream);
@@ -155,7 +111,7 @@ impl Player {
     fn open(
         video: HtmlVideoElement,
         source: Source,
-        on_event: impl Fn(PlayerEvent) + 'static,
+        on_event: Rc<dyn Fn(PlayerEvent)>,
         begin: impl FnOnce(&HtmlVideoElement),
     ) -> Result<Self, Failure> {
         let has_frames = js_sys::Reflect::has(&video, &"requestVideoFrameCallback".into()).unwrap_or(false);
@@ -173,13 +129,13 @@ impl Player {
                 pace: Pace::default(),
                 on_frame: None,
                 frame_handle: 0,
-                on_event: Rc::new(on_event),
+                on_event,
                 me: me.clone(),
             })
         });
         let listeners = listen(&inner, &video).map_err(|error| page_failure(&error))?;
         begin(&video);
-        Ok(Player { inner, _listeners: listeners })
+        Ok(Element { inner, _listeners: listeners })
     }
 
     /// Plays from now on; the first frame is due at once, and no two of the same 1 / `max_fps` seconds.
@@ -212,14 +168,9 @@ impl Player {
     pub fn stop(&self) {
         self.inner.borrow_mut().stop();
     }
-
-    /// Goes to `time_s` of a file.
-    pub fn seek(&self, time_s: f64) {
-        self.inner.borrow().video.set_current_time(time_s);
-    }
 }
 
-impl Drop for Player {
+impl Drop for Element {
     fn drop(&mut self) {
         let mut inner = self.inner.borrow_mut();
         inner.stop();
@@ -285,8 +236,12 @@ impl Inner {
         if self.pace.is_over {
             return None;
         }
+        if self.pace.is_probing {
+            return self.end(End::Whole, Some(media_time_s));
+        }
         self.ask_for_frame();
         self.pace.last_ms = now_ms;
+        self.pace.seen_s = media_time_s;
         let time_s = match self.is_live() {
             true => media_time_s - *self.pace.first_s.get_or_insert(media_time_s),
             false => media_time_s,
@@ -314,19 +269,7 @@ impl Inner {
 
     /// Takes the frame that is shown.
     fn take(&mut self, time_s: f64, now_ms: f64) {
-        let pace = &mut self.pace;
-        pace.in_flight = true;
-        if pace.counts.taken == 0 {
-            pace.first_ms = now_ms;
-        }
-        let elapsed_ms = now_ms - pace.first_ms;
-        pace.counts.rate =
-            if elapsed_ms > 0.0 { f64::from(pace.counts.taken) * 1e3 / elapsed_ms } else { 0.0 };
-        pace.counts.taken += 1;
-        pace.counts.time_s = time_s;
-        // Until the answer says more.
-        let tick = ((time_s + EARLY_S) * pace.max_fps).floor();
-        pace.next_due_s = (tick + 1.0) / pace.max_fps;
+        self.pace.take(time_s, now_ms);
         let made = web_sys::window()
             .ok_or(JsValue::NULL)
             .and_then(|window: Window| window.create_image_bitmap_with_html_video_element(&self.video));
@@ -342,7 +285,7 @@ impl Inner {
                     None
                 }
                 Ok(picture) => Some(PlayerEvent::Frame { time_s, picture: picture.unchecked_into() }),
-                Err(_) => inner.end(End::Truncated),
+                Err(_) => inner.end(End::Truncated, None),
             });
         });
     }
@@ -353,29 +296,41 @@ impl Inner {
         let gap_s = next_due_s - pace.counts.time_s;
         pace.next_due_s = next_due_s;
         pace.last_ms = now_ms();
-        if let Some(end) = pace.end.take() {
-            return self.end(end);
-        }
-        if self.pace.is_over || self.is_live() {
+        if self.pace.is_over {
             return None;
         }
-        if gap_s > 0.0 && latency_ms > 0.0 {
+        if !self.is_live() && gap_s > 0.0 && latency_ms > 0.0 {
             let speed = (BUSY * gap_s * 1e3 / latency_ms).clamp(SPEEDS[0], SPEEDS[1]);
             // Half of the way each time, and slowly up: one answer says little of the device.
             let before = self.video.playback_rate();
             self.video.set_playback_rate(((before + speed) / 2.0).min(before * FASTER));
         }
-        if let Some(time_s) = self.pace.waiting.take() {
-            if time_s + EARLY_S >= next_due_s {
-                self.take(time_s, now_ms());
-            }
-            self.start();
+        let waiting = self.pace.waiting.take();
+        let is_due = waiting.is_some_and(|time_s| time_s + EARLY_S >= next_due_s);
+        if let Some(time_s) = waiting.filter(|_| is_due) {
+            self.take(time_s, now_ms());
+        }
+        match self.pace.end.take_if(|_| !is_due) {
+            Some((end, ended_s)) => return self.end(end, ended_s),
+            // What has ended would begin anew.
+            None if waiting.is_some() && self.pace.end.is_none() => self.start(),
+            None => {}
         }
         None
     }
 
     fn on_ended(&mut self) -> Option<PlayerEvent> {
-        self.end(End::Whole)
+        let duration_s = self.video.duration();
+        let is_known = !duration_s.is_finite() || self.pace.seen_s >= duration_s - END_S;
+        if is_known || self.pace.is_probing || self.pace.waiting.is_some() {
+            return self.end(End::Whole, Some(self.pace.seen_s));
+        }
+        // Either a busy browser has left out the last frames, or they are not there: players count on to the length that the
+        // file tells. The frame that is shown near it knows its own time.
+        self.pace.is_probing = true;
+        self.pace.last_ms = now_ms();
+        self.video.set_current_time(duration_s - PROBE_S);
+        None
     }
 
     fn on_error(&mut self) -> Option<PlayerEvent> {
@@ -385,12 +340,15 @@ impl Inner {
         };
         match self.pace.counts.taken {
             0 => self.fail(failure),
-            _ => self.end(End::Truncated),
+            _ => self.end(End::Truncated, None),
         }
     }
 
     fn on_watch(&mut self) -> Option<PlayerEvent> {
         let pace = &self.pace;
+        if pace.is_probing && now_ms() - pace.last_ms > PROBE_MS {
+            return self.end(End::Whole, Some(pace.seen_s));
+        }
         let is_still = !pace.is_playing || pace.is_over || pace.in_flight || self.video.paused();
         if is_still || now_ms() - pace.last_ms < STALL_MS {
             return None;
@@ -398,7 +356,7 @@ impl Inner {
         match pace.counts.taken {
             0 => self
                 .fail(Failure::new("timeout", "no frame came for a long time; try another file or camera")),
-            _ => self.end(End::Truncated),
+            _ => self.end(End::Truncated, None),
         }
     }
 
@@ -416,16 +374,16 @@ impl Inner {
     }
 
     /// Ends once the frame in flight is answered.
-    fn end(&mut self, end: End) -> Option<PlayerEvent> {
+    fn end(&mut self, end: End, ended_s: Option<f64>) -> Option<PlayerEvent> {
         if self.pace.is_over {
             return None;
         }
         if self.pace.in_flight || self.pace.waiting.is_some() {
-            self.pace.end.get_or_insert(end);
+            self.pace.end.get_or_insert((end, ended_s));
             return None;
         }
         self.stop();
-        Some(PlayerEvent::Ended(end))
+        Some(PlayerEvent::Ended { end, ended_s })
     }
 
     fn fail(&mut self, failure: Failure) -> Option<PlayerEvent> {
@@ -483,7 +441,7 @@ fn listen(inner: &Rc<RefCell<Inner>>, video: &HtmlVideoElement) -> Result<Vec<Li
                         "camera_ended",
                         "the camera was unplugged or taken away; try again",
                     )),
-                    _ => inner.end(End::Interrupted),
+                    _ => inner.end(End::Interrupted, None),
                 });
             };
             listeners.push(Listener::new(track.unchecked_ref(), "ended", lost)?);
@@ -491,56 +449,4 @@ fn listen(inner: &Rc<RefCell<Inner>>, video: &HtmlVideoElement) -> Result<Vec<Li
     }
     listeners.push(Listener::every(WATCH_MS, move || tell(&me, Inner::on_watch))?);
     Ok(listeners)
-}
-
-/// A listener that is taken off, or a timer that is stopped, when dropped.
-struct Listener {
-    heard: Heard,
-    closure: Closure<dyn Fn()>,
-}
-
-enum Heard {
-    Event(EventTarget, String),
-    Timer(i32),
-}
-
-impl Listener {
-    fn new(target: &EventTarget, name: &str, listener: impl Fn() + 'static) -> Result<Self, JsValue> {
-        let closure = Closure::<dyn Fn()>::new(listener);
-        target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref())?;
-        Ok(Listener { heard: Heard::Event(target.clone(), name.into()), closure })
-    }
-
-    fn every(interval_ms: i32, listener: impl Fn() + 'static) -> Result<Self, JsValue> {
-        let closure = Closure::<dyn Fn()>::new(listener);
-        let window = web_sys::window().ok_or("there is no window")?;
-        let function = closure.as_ref().unchecked_ref();
-        let timer = window.set_interval_with_callback_and_timeout_and_arguments_0(function, interval_ms)?;
-        Ok(Listener { heard: Heard::Timer(timer), closure })
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        match &self.heard {
-            Heard::Event(target, name) => {
-                // It is on the target since it was made.
-                let _ =
-                    target.remove_event_listener_with_callback(name, self.closure.as_ref().unchecked_ref());
-            }
-            Heard::Timer(timer) => {
-                if let Some(window) = web_sys::window() {
-                    window.clear_interval_with_handle(*timer);
-                }
-            }
-        }
-    }
-}
-
-fn now_ms() -> f64 {
-    web_sys::window().and_then(|window| window.performance()).map_or(0.0, |performance| performance.now())
-}
-
-fn page_failure(error: &JsValue) -> Failure {
-    Failure::new("page", crate::download::describe(error))
 }
