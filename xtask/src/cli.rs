@@ -5,10 +5,10 @@ use crate::pipeline::{Mode, PipelineConfig};
 use crate::project::Project;
 use crate::regression::{Write, compare};
 use crate::say::say;
-use crate::server::Server;
 use crate::{artifacts, demo, install, offline, peer, pipeline, steps, wasm};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use site::Server;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -3,10 +3,10 @@
 use crate::process::{QUICK, run_captured};
 use crate::project::Project;
 use crate::say::say;
-use crate::server::Server;
 use crate::{artifacts, browser, install};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use site::Server;
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -4,7 +4,7 @@
 //! * [`wasm`]: the engine for each instruction set of browsers;
 //! * [`offline`]: the page's list of its files, and its service worker;
 //! * [`artifacts`]: sources -> program and page;
-//! * [`server`]: the page on this machine, each file whole or a [`range`] of it; [`browser`]: Chromium and Firefox on it;
+//! * [`browser`]: Chromium and Firefox on the page, which the crate `site` serves;
 //! * [`fuzz`]: hostile files for the engine;
 //! * [`pipeline`]: from pictures to a validated bundle;
 //! * [`demo`], [`steps`] (`cargo xtask test`) and [`bench`] put them together, [`regression`] compares benchmarks;
@@ -22,8 +22,6 @@ mod peer;
 mod arm;
 mod offline;
 mod artifacts;
-mod range;
-mod server;
 mod browser;
 mod demo;
 mod fuzz;

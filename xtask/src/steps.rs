@@ -8,15 +8,15 @@ use crate::pipeline::{self, Mode, PipelineConfig};
 use crate::process::{LONG, run_shown};
 use crate::project::Project;
 use crate::say::say;
-use crate::server::Server;
 use crate::{arm, artifacts, browser, fuzz, install, wasm};
 use anyhow::{Context, Result, ensure};
+use site::Server;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// Crates that are made for this machine; the others are made for browsers.
-const NATIVE: [&str; 6] = ["-p", "engine", "-p", "trainer", "-p", "xtask"];
+const NATIVE: [&str; 8] = ["-p", "engine", "-p", "site", "-p", "trainer", "-p", "xtask"];
 const WASM: [&str; 2] = ["--target", "wasm32-unknown-unknown"];
 
 /// What to do after a failed step.
@@ -46,7 +46,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", about: "rustfmt changes nothing", run: format },
     Step { name: "clippy", about: "no warning in the native crates", run: clippy },
     Step { name: "clippy-wasm", about: "no warning in the page's crates", run: clippy_wasm },
-    Step { name: "rust", about: "tests of engine, trainer and xtask on this machine", run: rust },
+    Step { name: "rust", about: "tests of engine, site, trainer and xtask on this machine", run: rust },
     Step { name: "arm", about: "tests of the engine's kernels for 64-bit ARM, emulated", run: arm::test },
     Step { name: "fuzz", about: "hostile models, a bounded number", run: fuzz::smoke },
     Step { name: "web", about: "unit tests of the page on this machine", run: web },
