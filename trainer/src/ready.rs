@@ -288,10 +288,11 @@ fn performance(evidence: &Evidence) -> Vec<Line> {
     let bench = evidence.bench.as_ref();
     let done = bench.map(|bench| bench.parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", "));
     // Parts that nobody asked for are not failed.
-    let is_whole = bench.and_then(|bench| match bench.parts.len() == Part::ALL.len() {
-        true => Some(true),
-        false => bench.stopped.then_some(false),
-    });
+    let is_whole =
+        bench.and_then(|bench| match Part::ON_PICTURES.iter().all(|part| bench.parts.contains(part)) {
+            true => Some(true),
+            false => bench.stopped.then_some(false),
+        });
     let times = evidence.subject().and_then(|subject| subject.end_to_end.as_ref());
     let cascade = evidence.subject().and_then(|subject| Some(&subject.accuracy.as_ref()?.cascade));
     let percent = |share: Option<f64>| share.map(|share| 100.0 * share);
@@ -319,7 +320,11 @@ fn performance(evidence: &Evidence) -> Vec<Line> {
 fn worth(evidence: &Evidence) -> Vec<Line> {
     const GROUP: &str = "accuracy";
     // Nothing is promised of pictures that something was chosen on.
-    let is_test = evidence.bench.as_ref().is_some_and(|bench| bench.pictures.split == Split::Test);
+    let is_test = evidence
+        .bench
+        .as_ref()
+        .and_then(|bench| bench.pictures.as_ref())
+        .is_some_and(|pictures| pictures.split == Split::Test);
     let subject = evidence.subject().filter(|_| is_test);
     let metrics = subject.and_then(|subject| subject.all()).map(|all| &all.metrics);
     let auc = metrics.and_then(|metrics| metrics.auc);

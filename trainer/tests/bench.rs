@@ -293,3 +293,275 @@ fn c01_what_was_measured_before_a_stop_is_kept() {
     let (_, checklist) = ready(&models("first-int8"), &[&written]);
     assert_eq!(line(&checklist, "benchmark done")["passed"], false, "{checklist}");
 }
+
+/// A browser that answers what it will be asked, whatever it is asked: what a real one does, `web/tests/phone.test.mjs` shows.
+#[cfg(unix)]
+mod phone {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A folder with a page and a program that passes for a browser.
+    struct Fake {
+        folder: PathBuf,
+        answers: Vec<Value>,
+    }
+
+    impl Fake {
+        fn new(name: &str) -> Self {
+            let folder = common::folder(name);
+            std::fs::create_dir_all(folder.join("site")).unwrap();
+            std::fs::write(folder.join("site/index.html"), "<!doctype html>").unwrap();
+            Fake { folder, answers: vec![json!({ "product": "Fake/1" })] }
+        }
+
+        /// A program of that script.
+        fn script(&self, script: &str) {
+            let path = self.folder.join("browser");
+            std::fs::write(&path, format!("#!/bin/sh\necho $$ > '{}'\n{script}\n", self.pid().display()))
+                .unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+
+        fn pid(&self) -> PathBuf {
+            self.folder.join("pid")
+        }
+
+        /// Answers one visit, up to the measurement.
+        fn opens(&mut self, rate: u32) {
+            self.answers.extend([
+                json!({ "browserContextId": "C" }),
+                json!({ "targetId": "T" }),
+                json!({ "sessionId": "S" }),
+            ]);
+            self.answers.extend(vec![json!({}); 6]);
+            self.answers.push(json!({ "result": { "value": { "app": "idle", "bench": "idle" } } }));
+            if rate > 1 {
+                // Nobody has this number.
+                let processes = json!([{ "type": "renderer", "id": i32::MAX }, { "type": "GPU", "id": 1 }]);
+                self.answers.push(json!({ "processInfo": processes }));
+            }
+            self.answers.push(json!({}));
+        }
+
+        /// Answers one visit whose page saves `result`.
+        fn visit(&mut self, rate: u32, result: &Value) {
+            std::fs::write(self.folder.join(format!("result-{rate}")), result.to_string()).unwrap();
+            self.opens(rate);
+            self.answers.push(json!({ "result": { "value": { "app": "idle", "bench": "done" } } }));
+            self.answers.extend([json!({}), json!({})]);
+            let params = json!({ "state": "completed", "guid": format!("result-{rate}") });
+            self.answers.push(json!({ "method": "Browser.downloadProgress", "params": params }));
+            self.answers.push(json!({}));
+        }
+
+        /// Makes the program of the answers, which then waits to be ended.
+        fn finish(&self) {
+            let mut id = 0;
+            let mut said = Vec::new();
+            for answer in &self.answers {
+                let message = if answer.get("method").is_some() {
+                    answer.clone()
+                } else {
+                    id += 1;
+                    json!({ "id": id, "result": answer })
+                };
+                said.extend(serde_json::to_vec(&message).unwrap());
+                said.push(0);
+            }
+            std::fs::write(self.folder.join("answers"), said).unwrap();
+            let folder = self.folder.display();
+            self.script(&format!(
+                "for word; do case $word in --user-data-dir=*) saved=${{word#*=}}/saved; esac; done\n\
+                 mkdir -p \"$saved\"; cp '{folder}'/result-* \"$saved\"\ncat '{folder}/answers' >&4\nexec tail -f /dev/null"
+            ));
+        }
+
+        fn bench(&self, options: &[&str]) -> Command {
+            let mut command = aware(&["bench", "--mobile-simulation"]);
+            command.arg(models("first-int8")).arg("--site").arg(self.folder.join("site"));
+            command
+                .arg("--chromium")
+                .arg(self.folder.join("browser"))
+                .arg("--output")
+                .arg(self.folder.join("out"));
+            command.args(options);
+            command
+        }
+
+        fn report(&self) -> Value {
+            read(&self.folder.join("out/bench.json"))
+        }
+
+        /// Nothing of the browser is left; one that was never started is not either.
+        fn is_gone(&self) -> bool {
+            let Ok(pid) = std::fs::read_to_string(self.pid()) else { return true };
+            !Command::new("kill").args(["-0", pid.trim()]).output().unwrap().status.success()
+        }
+    }
+
+    /// What the page would save.
+    fn result(rate: u32) -> Value {
+        let manifest = read(&models("first-int8").join("manifest.json"));
+        let files = manifest["files"].as_array().unwrap();
+        let network = files.iter().find(|file| file["name"] == "stage1.onnx").unwrap();
+        let [p50, p90] = [10.0, 20.0].map(|ms| ms * f64::from(rate));
+        let summary = json!({ "runs": 60, "min_ms": p50 / 2.0, "p50_ms": p50, "p90_ms": p90, "p99_ms": p90, "max_ms": p90,
+            "mean_ms": p50, "course_ms": [] });
+        json!({
+            "schema_version": "1.0", "engine_version": engine::VERSION, "measured_at": "2026-11-27T12:00:00Z",
+            "settings": { "mode": "quick", "seconds": 5.0, "least_runs": 20 },
+            "environment": { "user_agent": "Fake", "cores": 2, "screen": [390, 844], "pixel_ratio": 3.0,
+                "is_isolated": true, "has_relaxed_simd": true },
+            "model": { "name": "AWARE first", "version": "0.1.0", "sha256": network["sha256"] },
+            "places": [{ "place": "cpu-relaxed", "golden_passed": true }],
+            "cells": [{ "place": "cpu-relaxed", "subject": "picture", "summary": summary }],
+            "invalid": [], "simulated": format!("cpu-{rate}x"),
+        })
+    }
+
+    #[test]
+    fn h6_a_simulated_phone_stands_in_the_report_and_is_called_simulated() {
+        let mut fake = Fake::new("phone-whole");
+        fake.visit(1, &result(1));
+        fake.visit(4, &result(4));
+        let mut slow = result(60);
+        slow["simulated"] = json!("cpu-6x");
+        fake.visit(6, &slow);
+        fake.finish();
+        let done = fake.bench(&["--rates", "6,4"]).output().unwrap();
+        assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+        let report = fake.report();
+        assert_eq!((&report["parts"], &report["pictures"]), (&json!(["mobile"]), &Value::Null));
+        let mobile = &report["mobile_compatibility"];
+        assert_eq!((&mobile["browser"], &mobile["is_small"]), (&json!("Fake/1"), &json!(true)));
+        assert_eq!(mobile["model_size_limit_mb"], 100.0);
+        let figures = |run: usize| &mobile["runs"][run]["figures"][0];
+        assert_eq!(
+            (&figures(0)["simulated"], &figures(1)["simulated"]),
+            (&json!("cpu-1x"), &json!("cpu-4x"))
+        );
+        assert_eq!((&figures(0)["slowdown"], &figures(1)["slowdown"]), (&Value::Null, &json!(4.0)));
+        let text = String::from_utf8(done.stdout).unwrap();
+        assert!(
+            text.contains("MB of networks") && text.contains("cpu-4x  picture  cpu-relaxed  40.00  80.00"),
+            "{text}"
+        );
+        let html = std::fs::read_to_string(fake.folder.join("out/report.html")).unwrap();
+        for part in ["Simulated phone", "no phone's speed", "<td>cpu-4x</td>", "simulated, nobody", "passes"]
+        {
+            assert!(html.contains(part), "{part}");
+        }
+        assert!(fake.folder.join("out/plots/mobile_readiness.svg").exists());
+        let advice = report["recommendations"].to_string();
+        assert!(!advice.contains("cpu-4x"), "{advice}");
+        for part in ["cpu-6x: a picture takes 60.0 times as long", "cpu-6x: one picture in ten takes 1200 ms"]
+        {
+            assert!(advice.contains(part), "{part}: {advice}");
+        }
+        assert!(fake.is_gone());
+        // It is a report like others, and proves nothing of what it does not say.
+        let (_, checklist) = ready(&models("first-int8"), &[&fake.folder.join("out/bench.json")]);
+        assert_eq!(line(&checklist, "benchmark done")["passed"], Value::Null, "{checklist}");
+    }
+
+    #[test]
+    fn b01_a_simulation_that_does_not_count_is_named_and_not_used() {
+        let mut fake = Fake::new("phone-invalid");
+        let mut hidden = result(4);
+        hidden["invalid"] = json!(["tab_hidden"]);
+        fake.visit(1, &result(1));
+        fake.visit(4, &hidden);
+        fake.finish();
+        let done = fake.bench(&["--rates", "4"]).output().unwrap();
+        assert_eq!(done.status.code(), Some(3), "{}", stderr(&done));
+        let report = fake.report();
+        assert_eq!(report["mobile_compatibility"]["runs"][1]["figures"], json!([]));
+        let says = |text: &str| report["recommendations"].to_string().contains(text);
+        assert!(says("cpu-4x: does not count") && says("hidden"), "{}", report["recommendations"]);
+        assert!(!String::from_utf8(done.stdout).unwrap().contains("40.00"));
+    }
+
+    #[test]
+    fn c01_what_was_simulated_before_a_stop_or_a_failure_is_kept() {
+        // The second measurement never ends.
+        let mut fake = Fake::new("phone-stopped");
+        fake.visit(1, &result(1));
+        fake.opens(4);
+        fake.finish();
+        let mut child = fake.bench(&["--rates", "4"]).spawn().unwrap();
+        let has_first = || {
+            let report = std::fs::read(fake.folder.join("out/bench.json")).ok();
+            let report = report.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+            report.is_some_and(|report| report["mobile_compatibility"]["runs"].as_array().is_some())
+        };
+        for _ in 0..6000 {
+            if has_first() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let report = fake.report();
+        assert_eq!((&report["stopped"], &report["parts"]), (&json!(true), &json!([])));
+        assert_eq!(report["mobile_compatibility"]["runs"].as_array().unwrap().len(), 1);
+        assert!(fake.is_gone());
+
+        std::fs::remove_dir_all(fake.folder.join("out")).unwrap();
+        let hangs = fake.bench(&["--rates", "4", "--browser-timeout", "3"]).output().unwrap();
+        assert!(hangs.status.code() == Some(1) && stderr(&hangs).contains("hangs"), "{}", stderr(&hangs));
+        assert_eq!(fake.report()["mobile_compatibility"]["runs"].as_array().unwrap().len(), 1);
+        assert!(fake.is_gone());
+    }
+
+    #[test]
+    fn without_a_page_or_a_browser_there_is_an_error_that_helps() {
+        let fake = Fake::new("phone-refused");
+        fake.script("echo there is no display >&2; exit 1");
+        let refused = |options: &[&str], code: i32, says: &[&str]| {
+            let output = fake.bench(options).output().unwrap();
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            says.iter().for_each(|part| assert!(said.contains(part), "{part}: {said}"));
+            assert!(!fake.folder.join("out").exists(), "nothing may be written");
+            assert!(fake.is_gone());
+        };
+        refused(&[], 1, &["does not start", "has ended", "there is no display"]);
+        refused(&["--rates", "0.5"], 1, &["a rate is 0.5"]);
+        refused(&["--rates", "fast"], 2, &["--rates"]);
+        refused(&["--only", "speed"], 2, &["--pictures"]);
+        let none = |option: &str, value: &str, says: &str| {
+            let mut command = aware(&["bench", "--mobile-simulation"]);
+            command.arg(models("first-int8")).arg("--output").arg(fake.folder.join("out"));
+            let site = fake.folder.join("site");
+            let (site, browser) = (site.to_str().unwrap(), fake.folder.join("browser"));
+            let given = [("--site", site), ("--chromium", browser.to_str().unwrap())];
+            for (name, usual) in given {
+                command.args([name, if name == option { value } else { usual }]);
+            }
+            let output = command.output().unwrap();
+            assert!(output.status.code() == Some(1) && stderr(&output).contains(says), "{}", stderr(&output));
+        };
+        none("--site", "no-such-page", "cargo xtask build");
+        none("--chromium", "no-such-browser", "AWARE_CHROMIUM");
+        // It does not say a word.
+        fake.script("exec tail -f /dev/null");
+        refused(&["--browser-timeout", "1"], 1, &["hangs", "Browser.getVersion"]);
+        fake.script("cat /dev/zero >&4");
+        refused(&[], 1, &["does not start"]);
+
+        // The page of another version.
+        let mut fake = Fake::new("phone-other");
+        let mut other = result(1);
+        other["engine_version"] = json!("0.0.1");
+        fake.visit(1, &other);
+        fake.finish();
+        let output = fake.bench(&[]).output().unwrap();
+        let said = stderr(&output);
+        assert!(
+            output.status.code() == Some(1) && said.contains("0.0.1") && said.contains("cargo xtask build"),
+            "{said}"
+        );
+        assert!(fake.is_gone());
+    }
+}

@@ -10,8 +10,12 @@
 //! | filtration of [`MIN_FILTRATION`] and less, in a cascade | the filter saves little |
 //! | the cascade spends more multiply-adds than all stages | views cost more than the routing saves |
 //! | integers lose [`MAX_DEGRADATION_PERCENT`] and more of the AUC | learn in integers |
+//! | a simulation does not count | why, and to measure again |
+//! | a simulated picture's median is less than half of what the rate says, or more than twice | the machine was busy: measure again |
+//! | the slowest simulated picture takes [`PHONE_PICTURE_MS`] and more at its 90th percentile | a phone may feel slow |
 //! | a change at any strength costs [`FRAGILE`] of AUC and more | train with that change |
 
+use super::mobile::MobileReport;
 use super::report::{BenchReport, SubjectReport};
 use crate::cascade::{MAX_LEAKAGE, MIN_FILTRATION};
 
@@ -21,6 +25,9 @@ pub const MOBILE_MB: f64 = 100.0;
 pub const MAX_ECE: f64 = 0.05;
 /// Loss of AUC that the seed's target stays below, in percent of the AUC.
 pub const MAX_DEGRADATION_PERCENT: f64 = 2.0;
+/// Longest simulated time of a picture, in milliseconds: after a second who waits thinks of something else
+/// (<https://www.nngroup.com/articles/response-times-3-important-limits/>).
+pub const PHONE_PICTURE_MS: f64 = 1000.0;
 /// Loss of AUC at which a change counts as one that the network cannot take.
 pub const FRAGILE: f64 = 0.05;
 
@@ -42,6 +49,36 @@ pub fn recommendations(report: &BenchReport) -> Vec<String> {
         said.push(format!(
             "Integers lose {degradation:.2} % of the AUC, less than {MAX_DEGRADATION_PERCENT} % were asked for: learn in \
              integers (`aware optimize`), or give more layers eight bits."
+        ));
+    }
+    said.extend(report.mobile_compatibility.iter().flat_map(of_phone));
+    said
+}
+
+fn of_phone(mobile: &MobileReport) -> Vec<String> {
+    let mut said = Vec::new();
+    for run in &mobile.runs {
+        if let Some(why) = run.why_not() {
+            said.push(format!("Simulated {}: does not count; measure it again. {why}", run.simulated));
+        }
+        let pictures = run.figures.iter().filter(|figures| figures.subject == "picture");
+        for (figures, slowdown) in pictures.filter_map(|figures| Some((figures, figures.slowdown?))) {
+            if !(0.5..=2.0).contains(&(slowdown / run.rate)) {
+                said.push(format!(
+                    "Simulated {}: a picture takes {slowdown:.1} times as long: something else kept this machine busy; measure \
+                     again when nothing does.",
+                    figures.simulated
+                ));
+            }
+        }
+    }
+    let slowest =
+        mobile.runs.iter().rev().find_map(|run| run.figures.iter().find(|f| f.subject == "picture"));
+    if let Some(figures) = slowest.filter(|figures| figures.p90_ms >= PHONE_PICTURE_MS) {
+        said.push(format!(
+            "Simulated {}: one picture in ten takes {:.0} ms and more, less than {PHONE_PICTURE_MS:.0} were asked for: a \
+             smaller filter, or fewer stages on phones.",
+            figures.simulated, figures.p90_ms
         ));
     }
     said

@@ -1,9 +1,10 @@
 //! The report as files: JSON, plots, and one page with all of it.
 
 use super::figures::{Curve, Times};
-use super::report::{BenchReport, SubjectReport};
+use super::mobile::MobileReport;
+use super::report::{BenchReport, PictureSet, SubjectReport};
 use crate::evaluate::{number, with_interval};
-use crate::figure::{Axis, BLUE, Figure, INK, Mark, ORANGE, Panel, Series, TEAL};
+use crate::figure::{Axis, BLUE, Figure, INK, Mark, ORANGE, PURPLE, Panel, Series, TEAL};
 use crate::files::{write_json, write_whole};
 use crate::page::Page;
 use anyhow::Result;
@@ -32,14 +33,11 @@ pub fn write_bench(report: &BenchReport, folder: &Path) -> Result<()> {
         write_whole(&plots.join(format!("{name}.svg")), figure.svg()?.as_bytes())?;
     }
     let mut page = Page::new("What a bundle is worth");
-    let pictures = &report.pictures;
+    let pictures = report.pictures.as_ref();
+    let resamples = pictures.map_or("", |_| " Intervals hold 95 % of 2000 bootstrap resamples.");
+    let pictures = pictures.map_or("No pictures".into(), PictureSet::text);
     page.paragraph(&format!(
-        "{} split, {} real, {} fake; regions by {}. {}, integers by {}, one thread; engine {}. Intervals hold 95 % of \
-         2000 bootstrap resamples.{}",
-        pictures.split.name(),
-        pictures.real,
-        pictures.fake,
-        pictures.faces,
+        "{pictures}. {}, integers by {}, one thread; engine {}.{resamples}{}",
         report.environment.target,
         report.environment.level,
         report.environment.engine_version,
@@ -54,6 +52,18 @@ pub fn write_bench(report: &BenchReport, folder: &Path) -> Result<()> {
 }
 
 fn tables(page: &mut Page, report: &BenchReport) {
+    if report.pictures.is_some() {
+        of_pictures(page, report);
+    }
+    if let Some(mobile) = &report.mobile_compatibility {
+        page.heading("Simulated phone");
+        page.paragraph(&mobile.method);
+        page.paragraph(&format!("{}. {}.", mobile.origin_text(), mobile.size_text()));
+        page.table(&MobileReport::head(), &mobile.rows());
+    }
+}
+
+fn of_pictures(page: &mut Page, report: &BenchReport) {
     page.heading("Worth");
     let head = ["bundle", "set", "real", "fake", "AUC", "trivial cues", "F1", "ECE", "Brier"];
     let mut rows = Vec::new();
@@ -133,6 +143,13 @@ fn figures(report: &BenchReport) -> Vec<(String, Figure)> {
         "size".into(),
         bars("Size of the networks", "megabytes", results, |r| Some(r.performance.model_size_mb)),
     ));
+    figures.extend(
+        report
+            .mobile_compatibility
+            .as_ref()
+            .and_then(phone)
+            .map(|figure| ("mobile_readiness".into(), figure)),
+    );
     let changes = results.first().map(|result| result.robustness.as_slice()).unwrap_or_default();
     for (index, curve) in changes.iter().enumerate() {
         figures.push((format!("robustness-{}", curve.change), robustness(index, curve, report)));
@@ -198,27 +215,58 @@ fn robustness(index: usize, first: &Curve, report: &BenchReport) -> Figure {
         colour: INK,
         points: vec![(from, 0.5), (to, 0.5)],
     }));
-    let pictures = &report.pictures;
     Figure {
         title: format!("AUC under {}", first.change),
         caption: vec![
-            format!("{} split, {} real, {} fake", pictures.split.name(), pictures.real, pictures.fake),
+            report.pictures.as_ref().map_or_else(String::new, PictureSet::text),
             "upright lines are 95 % bootstrap intervals".into(),
         ],
         panels: vec![Panel { x: Axis::new(&first.unit, from, to), y: Axis::new("AUC", 0.3, 1.0), marks }],
     }
 }
 
+/// Times over rates; none where no figure may be used.
+fn phone(mobile: &MobileReport) -> Option<Figure> {
+    let mut subjects: Vec<&str> =
+        mobile.runs.iter().flat_map(|run| &run.figures).map(|figures| figures.subject.as_str()).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    let mut most = f64::MIN_POSITIVE;
+    let mut marks = Vec::new();
+    for (subject, colour) in subjects.iter().zip([ORANGE, BLUE, TEAL, PURPLE].into_iter().cycle()) {
+        let mut points = [Vec::new(), Vec::new()];
+        for run in &mobile.runs {
+            for figures in run.figures.iter().filter(|figures| figures.subject == *subject) {
+                points[0].push((run.rate, figures.p50_ms));
+                points[1].push((run.rate, figures.p90_ms));
+                most = most.max(figures.p90_ms);
+            }
+        }
+        let [medians, tails] = points;
+        let of = |name: String, points: &[(f64, f64)]| Series { name, colour, points: points.to_vec() };
+        marks.push(Mark::Dots(of(String::new(), &medians)));
+        marks.push(Mark::Line(of(format!("{subject}, median"), &medians)));
+        marks.push(Mark::Dots(of(String::new(), &tails)));
+        marks.push(Mark::Dashes(of(format!("{subject}, 90 %"), &tails)));
+    }
+    let last = mobile.runs.iter().map(|run| run.rate).fold(1.0, f64::max);
+    (!subjects.is_empty()).then(|| Figure {
+        title: "Simulated phone: times where the page has less of the processor".into(),
+        caption: vec![format!("simulated, nobody's device: {}", mobile.origin_text()), mobile.size_text()],
+        panels: vec![Panel {
+            x: Axis::new("simulated: times less time", 0.0, last + 1.0),
+            y: Axis::new("ms", 0.0, most * 1.1),
+            marks,
+        }],
+    })
+}
+
 impl BenchReport {
     /// Tables, for people.
     pub fn text(&self) -> String {
-        let pictures = &self.pictures;
         let mut text = format!(
-            "{} split, {} real, {} fake, regions by {}{}\n",
-            pictures.split.name(),
-            pictures.real,
-            pictures.fake,
-            pictures.faces,
+            "{}{}\n",
+            self.pictures.as_ref().map_or("No pictures".into(), PictureSet::text),
             if self.stopped { "; STOPPED before its end" } else { "" }
         );
         for result in &self.detailed_results {
@@ -282,6 +330,14 @@ impl BenchReport {
                     .join(", "),
                 comparison.auc.points
             );
+        }
+        if let Some(mobile) = &self.mobile_compatibility {
+            text += &format!("simulated phone: {}\n  {}\n", mobile.origin_text(), mobile.size_text());
+            for row in std::iter::once(MobileReport::head().map(str::to_owned).to_vec()).chain(mobile.rows())
+            {
+                text += &format!("  {}\n", row.join("  "));
+            }
+            text += &format!("  {}\n", mobile.method);
         }
         self.recommendations.iter().for_each(|said| text += &format!("- {said}\n"));
         text

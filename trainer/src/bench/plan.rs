@@ -1,5 +1,6 @@
 //! What is benchmarked: bundles, pictures, parts.
 
+use super::mobile::MobileConfig;
 use crate::dataset::{Sample, Split, read_manifest};
 use crate::faces::FaceConfig;
 use crate::optimize::BenchmarkConfig;
@@ -17,11 +18,16 @@ pub enum Part {
     Speed,
     /// What they are worth on changed pictures.
     Robustness,
+    /// How the built page bears a simulated phone; it needs no pictures, and is done only if somebody asks for it.
+    #[value(skip)]
+    Mobile,
 }
 
 impl Part {
+    /// Every part on pictures, in its order.
+    pub const ON_PICTURES: [Part; 3] = [Part::Accuracy, Part::Speed, Part::Robustness];
     /// Every part, in its order.
-    pub const ALL: [Part; 3] = [Part::Accuracy, Part::Speed, Part::Robustness];
+    pub const ALL: [Part; 4] = [Part::Accuracy, Part::Speed, Part::Robustness, Part::Mobile];
 
     /// The name in reports.
     pub fn name(self) -> &'static str {
@@ -29,6 +35,7 @@ impl Part {
             Part::Accuracy => "accuracy",
             Part::Speed => "speed",
             Part::Robustness => "robustness",
+            Part::Mobile => "mobile",
         }
     }
 }
@@ -40,8 +47,8 @@ pub struct Plan {
     pub bundle: PathBuf,
     /// The bundle with the same networks in floats, to compare with.
     pub original: Option<PathBuf>,
-    /// The manifest of the pictures.
-    pub pictures: PathBuf,
+    /// The manifest of the pictures; none where no part needs one.
+    pub pictures: Option<PathBuf>,
     /// Which of them are judged.
     pub split: Split,
     /// What finds faces; without it the regions of the manifest are judged, the middle where it has none.
@@ -50,9 +57,12 @@ pub struct Plan {
     pub parts: Vec<Part>,
     /// How many pictures and runs.
     pub config: BenchmarkConfig,
+    /// The simulated phone, if that part is asked for.
+    pub mobile: Option<MobileConfig>,
 }
 
 /// The pictures of a plan.
+#[derive(Default)]
 pub(super) struct Pictures {
     /// Judged.
     pub judged: Vec<Sample>,
@@ -67,8 +77,13 @@ impl Plan {
     /// If the manifest does not read, lacks a set, or the split has no picture, or pictures of one class alone.
     pub(super) fn read_pictures(&self) -> Result<Pictures> {
         self.config.check()?;
-        let (name, split) = (self.pictures.display(), self.split.name());
-        let samples = read_manifest(&self.pictures)?;
+        let Some(path) = &self.pictures else {
+            let needs = self.parts.iter().find(|part| Part::ON_PICTURES.contains(part));
+            ensure!(needs.is_none(), "the part {} needs pictures", needs.map_or("", |part| part.name()));
+            return Ok(Pictures::default());
+        };
+        let (name, split) = (path.display(), self.split.name());
+        let samples = read_manifest(path)?;
         let of = |wanted: Split| samples.iter().filter(|sample| sample.split == wanted).cloned().collect();
         let in_split: Vec<Sample> = of(self.split);
         ensure!(!in_split.is_empty(), "{name} has no picture in its {split} split");

@@ -4,6 +4,7 @@ use super::advice::recommendations;
 use super::figures::{
     Accuracy, CascadeFigures, Column, Comparison, Curve, Performance, SetFigures, StageFigures, Times,
 };
+use super::mobile::MobileReport;
 use super::plan::{Part, Plan};
 use super::subject::Subject;
 use crate::dataset::{Sample, Split};
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// Version of the report's schema.
-pub const BENCH_SCHEMA_VERSION: &str = "1.0";
+pub const BENCH_SCHEMA_VERSION: &str = "1.1";
 /// Largest report that is read, in bytes.
 const MAX_REPORT_BYTES: u64 = 16 << 20;
 
@@ -37,14 +38,17 @@ pub struct BenchReport {
     pub stopped: bool,
     /// Where.
     pub environment: Environment,
-    /// On what.
-    pub pictures: PictureSet,
+    /// On what; none where no part needs pictures.
+    pub pictures: Option<PictureSet>,
     /// The original's summary.
     pub summary: Summary,
     /// The bundle that would be shipped first, then the one in floats.
     pub detailed_results: Vec<SubjectReport>,
     /// The first against the second.
     pub comparison: Option<Comparison>,
+    /// The built page on a simulated phone, if that was asked for.
+    #[serde(default)]
+    pub mobile_compatibility: Option<MobileReport>,
     /// What to do, by the rules of [`super::advice`].
     pub recommendations: Vec<String>,
     /// The figures that a baseline keeps, in the form that `cargo xtask bench compare` reads.
@@ -77,6 +81,14 @@ pub struct PictureSet {
     pub real: usize,
     /// Fake ones.
     pub fake: usize,
+}
+
+impl PictureSet {
+    /// "test split, 3 real, 4 fake; regions by manifest".
+    pub fn text(&self) -> String {
+        let PictureSet { split, real, fake, faces, .. } = self;
+        format!("{} split, {real} real, {fake} fake; regions by {faces}", split.name())
+    }
 }
 
 /// The original's summary.
@@ -155,7 +167,7 @@ impl BenchReport {
                 level: Level::best().name().into(),
                 threads: 1,
             },
-            pictures: PictureSet {
+            pictures: plan.pictures.as_ref().map(|_| PictureSet {
                 sha256: sha256_hex(lines.concat().as_bytes()),
                 split: plan.split,
                 faces: match &plan.faces {
@@ -164,10 +176,11 @@ impl BenchReport {
                 },
                 real: judged.len() - fake,
                 fake,
-            },
+            }),
             summary: Summary::default(),
             detailed_results: results.collect(),
             comparison: None,
+            mobile_compatibility: None,
             recommendations: Vec::new(),
             columns: Vec::new(),
         };

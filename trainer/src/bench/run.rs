@@ -2,6 +2,7 @@
 
 use super::accuracy::{Verdicts, control, judge};
 use super::figures::Comparison;
+use super::mobile::{MobileConfig, simulate};
 use super::plan::{Part, Plan};
 use super::report::BenchReport;
 use super::robustness::curves;
@@ -104,6 +105,7 @@ pub fn bench(
     keep: &mut dyn FnMut(&BenchReport) -> Result<()>,
 ) -> Result<BenchReport> {
     let pictures = plan.read_pictures()?;
+    plan.mobile.as_ref().map_or(Ok(()), MobileConfig::check)?;
     let folders = [Some(&plan.bundle), plan.original.as_ref()];
     let mut subjects =
         folders.into_iter().flatten().map(|folder| Subject::read(folder)).collect::<Result<Vec<_>>>()?;
@@ -151,6 +153,17 @@ pub fn bench(
                 for (result, curves) in report.detailed_results.iter_mut().zip(all.into_iter().flatten()) {
                     result.robustness = curves;
                 }
+            }
+            Part::Mobile => {
+                let config = plan.mobile.as_ref().context("nobody said how a phone is simulated")?;
+                let first = report.subject().context("there is no bundle")?;
+                let network = first.stages.first().context("the bundle has no network")?.sha256.clone();
+                let size_mb = first.performance.model_size_mb;
+                simulate((config, &network), size_mb, observer, &mut |mobile| {
+                    report.mobile_compatibility = Some(mobile.clone());
+                    report.finish();
+                    keep(&report)
+                })?;
             }
         }
         report.stopped = observer.is_stopped();
