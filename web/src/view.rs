@@ -10,7 +10,7 @@ use crate::text::document::{Part, elements, say, translate};
 use crate::text::names::{self, label, notice, truth};
 use crate::text::number::{all_digits, decimal, figures, milliseconds, percent, percent_of, size};
 use crate::text::{is_english, text, text_with};
-use engine::Report;
+use engine::{Label, Report};
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
@@ -213,6 +213,11 @@ impl View {
         self.set_span("scale-real", 0.0, lower)?;
         self.set_span("scale-uncertain", lower, upper)?;
         self.set_span("scale-fake", upper, 100.0)?;
+        // A bundle that is sure of nothing on one side does not say so there.
+        let real = if lower > 0.0 { text("verdict.surely_real") } else { label(Label::Real) };
+        let fake = if upper < 100.0 { text("verdict.surely_fake") } else { label(Label::Fake) };
+        self.set_text("scale-real-end", real)?;
+        self.set_text("scale-fake-end", fake)?;
         let needle = verdict.probability_fake * 100.0;
         self.set_span("scale-needle", needle.clamp(0.5, 99.5) - 0.5, needle.clamp(0.5, 99.5) + 0.5)
     }

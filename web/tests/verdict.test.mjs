@@ -61,6 +61,9 @@ test('the label follows the thresholds of the model', async (t) => {
   const upper = Number.parseFloat(await page.textContent('#number-upper'));
   const expected = Number(probability) >= upper ? 'fake' : Number(probability) <= lower ? 'real' : 'uncertain';
   assert.equal(label, expected);
+  // No end of the scale is called sure where the model never is.
+  assert.equal(await page.textContent('#scale-real-end'), lower > 0 ? 'surely real' : 'Real');
+  assert.equal(await page.textContent('#scale-fake-end'), upper < 1 ? 'surely fake' : 'Fake');
 });
 
 test('a picture chosen while the model is on its way is judged right after', async (t) => {
