@@ -39,7 +39,7 @@ const QUIET: [&str; 12] = [
     "--disable-extensions",
     "--password-store=basic",
 ];
-/// A browser that was ended is gone within this time; who asked to stop waits for it.
+/// A browser that ends, by itself or since it was told to, is gone within this time; who asked to stop waits for it.
 const END: Duration = Duration::from_millis(500);
 /// Most lines of what a browser says that an error shows.
 const LINES: usize = 4;
@@ -158,10 +158,15 @@ impl Chromium {
     }
 
     fn explained(&mut self, error: anyhow::Error) -> anyhow::Error {
-        // Of one that has ended, all that it said is there after a moment.
-        if matches!(self.child.try_wait(), Ok(None)) {
-            return error;
+        // One that ends closes its pipes first.
+        let deadline = Instant::now() + END;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() >= deadline {
+                return error;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
+        // All that it said is there after a moment.
         let mut lines: Vec<String> = Vec::new();
         while let Ok(line) = self.said.recv_timeout(END) {
             lines.push(line.chars().take(300).collect());
