@@ -279,12 +279,12 @@ pub struct LoadTimes {
     pub gpu_ms: Option<f64>,
 }
 
-/// Measured on pictures that took no part in training; means over the sets that have real and fake ones.
+/// Measured on pictures that took no part in training, of sets that have real and fake ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// Share of right answers at P(fake) = 0.5.
     pub accuracy: f64,
-    /// Chance that of a fake and a real picture of one set the fake one gets the higher P(fake).
+    /// Chance that of a fake and a real picture of one set the fake one gets the higher P(fake); the mean over the sets.
     pub auc: f64,
     /// Number of pictures.
     pub pictures: u64,

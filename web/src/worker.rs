@@ -394,8 +394,8 @@ fn card(manifest: &Manifest, times: LoadTimes) -> ModelCard {
     }
 }
 
-/// The figures in the free form that `aware bundle` writes, as means over the sets of real and fake pictures. Over all
-/// pictures together they would be better than the network is: sets of one class are told apart by how they were made.
+/// The figures in the free form that `aware bundle` writes, of the sets with real and fake pictures alone. Over all pictures they
+/// would be better than the network is: sets of one class are told apart by how they were made.
 fn quality(training: &serde_json::Value) -> Option<Quality> {
     let of = |set: &serde_json::Value| {
         Some(Quality {
@@ -410,11 +410,12 @@ fn quality(training: &serde_json::Value) -> Option<Quality> {
     if sets.is_empty() {
         return of(test.get("all")?);
     }
-    let mean = |value: fn(&Quality) -> f64| sets.iter().map(value).sum::<f64>() / sets.len() as f64;
+    let pictures = sets.iter().map(|set| set.pictures).fold(0, u64::saturating_add);
+    let right: f64 = sets.iter().map(|set| set.accuracy * set.pictures as f64).sum();
     Some(Quality {
-        accuracy: mean(|set| set.accuracy),
-        auc: mean(|set| set.auc),
-        pictures: sets.iter().map(|set| set.pictures).fold(0, u64::saturating_add),
+        accuracy: right / pictures.max(1) as f64,
+        auc: sets.iter().map(|set| set.auc).sum::<f64>() / sets.len() as f64,
+        pictures,
     })
 }
 
@@ -473,10 +474,12 @@ mod tests {
         {
             assert_eq!(quality(&other), None, "{other}");
         }
-        let set = |auc: serde_json::Value, real: u64, fake: u64| json!({ "accuracy": 0.75, "auc": auc, "real": real, "fake": fake });
         let sets = json!({ "test": {
-            "all": set(json!(0.9), 30, 112), "a": set(json!(0.5), 10, 6), "b": set(json!(0.75), 20, 6), "fakes": set(json!(null), 0, 100)
+            "all": { "accuracy": 0.9, "auc": 0.9, "real": 30, "fake": 110 },
+            "a": { "accuracy": 0.5, "auc": 0.5, "real": 10, "fake": 20 },
+            "b": { "accuracy": 1.0, "auc": 0.75, "real": 5, "fake": 5 },
+            "fakes": { "accuracy": 1.0, "auc": null, "real": 0, "fake": 100 },
         } });
-        assert_eq!(quality(&sets), Some(Quality { accuracy: 0.75, auc: 0.625, pictures: 42 }));
+        assert_eq!(quality(&sets), Some(Quality { accuracy: 0.625, auc: 0.625, pictures: 40 }));
     }
 }

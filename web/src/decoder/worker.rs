@@ -9,7 +9,7 @@ use crate::download::describe;
 use crate::message::{FilmRequest, FilmResponse};
 use crate::worker::{listen, post, post_with};
 use engine::video::report::{End, Media};
-use engine::video::sampling::EARLY_S;
+use engine::video::sampling::{EARLY_S, next_tick_s};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -170,7 +170,7 @@ impl Decoding {
         self.asked = None;
         let time_s = frame.timestamp() / MICROSECONDS;
         // Until the page says more.
-        self.due_s = self.due_s.max((((time_s + EARLY_S) * max_fps).floor() + 1.0) / max_fps);
+        self.due_s = self.due_s.max(next_tick_s(time_s, max_fps));
         let (turn, me) = (self.film.turn, self.me.clone());
         spawn_local(async move {
             let made = frame.picture(turn).await;

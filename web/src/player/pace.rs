@@ -1,7 +1,7 @@
 //! What is due, what is in flight, and how fast that goes.
 
 use engine::video::report::End;
-use engine::video::sampling::EARLY_S;
+use engine::video::sampling::next_tick_s;
 
 /// How many frames came and went.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -58,7 +58,6 @@ impl Pace {
         }
         self.counts.take(time_s, now_ms - self.first_ms);
         // Until the answer says more.
-        let tick = ((time_s + EARLY_S) * self.max_fps).floor();
-        self.next_due_s = (tick + 1.0) / self.max_fps;
+        self.next_due_s = next_tick_s(time_s, self.max_fps);
     }
 }
