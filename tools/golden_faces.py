@@ -3,8 +3,8 @@
 
     tools/golden_faces.py yunet_n_640_640.onnx
 
-"outputs" are the network's raw outputs (but "kps") on a small picture with the boxes that OpenCV decodes of them;
-"pictures" are boxes in pictures of this repository, each made as large as fits on a black canvas first.
+"outputs" are the network's raw outputs on a small picture with the boxes and points that OpenCV decodes of them;
+"pictures" are the same in pictures of this repository, each made as large as fits on a black canvas first.
 Needs opencv-python-headless and Pillow.
 """
 
@@ -39,14 +39,16 @@ def found(model, bgr, threshold, scale=1.0):
     rows = [] if faces is None else faces.tolist()
     rows.sort(key=lambda row: -row[14])
     corners = lambda row: [row[0], row[1], row[0] + row[2], row[1] + row[3]]
-    return [{"corners": [value / scale for value in corners(row)], "score": row[14]} for row in rows]
+    points = lambda row: [[row[at] / scale, row[at + 1] / scale] for at in range(4, 14, 2)]
+    scaled = lambda row: [value / scale for value in corners(row)]
+    return [{"corners": scaled(row), "points": points(row), "score": row[14]} for row in rows]
 
 
 def raw(model, bgr):
     network = cv2.dnn.readNet(model)
     network.setInput(cv2.dnn.blobFromImage(bgr))
     # Four digits keep the file small; the boxes move by less than a tenth of a pixel.
-    return [np.round(output.ravel(), 4).tolist() for output in network.forward(NAMES)[:9]]
+    return [np.round(output.ravel(), 4).tolist() for output in network.forward(NAMES)]
 
 
 def main():

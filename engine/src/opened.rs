@@ -169,7 +169,7 @@ mod tests {
         use crate::video::report::{End, Media};
         use crate::video::{Analysis, AnalysisConfig};
         let model = ModelIdentity { name: "a".into(), version: "1".into() };
-        let media = Media { size: [64, 48], duration_s: Some(2.0), frame_rate: None };
+        let media = Media { size: [64, 48], duration_s: Some(2.0), frame_rate: None, frames: None };
         let mut analysis =
             Analysis::new(AnalysisConfig::new(Thresholds { lower: 0.3, upper: 0.7 }, model), media).unwrap();
         for time_s in [0.0, 1.0] {

@@ -1,5 +1,7 @@
 //! Random views of a picture, the same for one seed; both classes get the same treatment.
 
+use crate::composite::composite;
+use crate::points::Points;
 use crate::raster::{Affine, Raster, shift_hsv};
 use crate::self_blend::self_blended;
 use engine::preprocess::resize_square;
@@ -37,6 +39,9 @@ pub struct Augment {
     pub blur_sigma: f64,
     /// Share of the real pictures that come with a fake made of themselves, in the same batch.
     pub self_blend: f64,
+    /// Share of the real pictures, others than these, that come with a composite: parts of another real face of their set on
+    /// their own, in the same batch.
+    pub composite: f64,
 }
 
 impl Default for Augment {
@@ -55,30 +60,76 @@ impl Default for Augment {
             blur: 0.0,
             blur_sigma: 2.0,
             self_blend: 0.0,
+            composite: 0.0,
         }
     }
 }
 
-/// What a picture is shown as.
+/// What a picture is shown as; `D` names the donor of a composite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Face {
+pub enum Face<D> {
     /// As its label says.
     Own,
     /// As a fake made of itself: [`self_blended`].
     SelfBlended,
+    /// As a fake with parts of the donor's face: [`composite`].
+    Composite(D),
+}
+
+/// A face in a picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Portrait<'a> {
+    /// The whole picture.
+    pub frame: &'a Frame,
+    /// What of it is looked at.
+    pub crop: Crop,
+    /// Points of the face in pixels of the picture, if they are known.
+    pub points: Option<Points>,
+}
+
+impl Portrait<'_> {
+    /// The points in shares of `crop`.
+    fn points_in(&self, crop: &Crop) -> Points {
+        let Some(Points(points)) = self.points else { return Points::MIDDLE };
+        let [wide, high] = [crop.width() as f32, crop.height() as f32];
+        Points(points.map(|[x, y]| [(x - crop.x as f32) / wide, (y - crop.y as f32) / high]))
+    }
 }
 
 impl Augment {
-    /// RGB bytes of a random `size` x `size` view of `crop` in `frame`.
+    /// Whether some real pictures come with fakes made of them.
+    pub fn makes_fakes(&self) -> bool {
+        self.self_blend + self.composite > 0.0
+    }
+
+    /// Whether each real picture comes with one.
+    pub fn pairs_all(&self) -> bool {
+        self.self_blend + self.composite >= 1.0
+    }
+
+    /// RGB bytes of a random `size` x `size` view of `portrait`.
     ///
-    /// A self-blended face gets the same treatment as the others, after the blending.
-    pub fn view(&self, frame: &Frame, crop: &Crop, face: Face, size: u32, rng: &mut impl Rng) -> Vec<u8> {
-        let mut rgb = resize_square(frame, &self.random_crop(crop, rng), size);
+    /// A fake that is made here gets the same treatment as the others, after it was made.
+    pub fn view(
+        &self,
+        portrait: &Portrait<'_>,
+        face: Face<Portrait<'_>>,
+        size: u32,
+        rng: &mut impl Rng,
+    ) -> Vec<u8> {
+        let crop = self.random_crop(&portrait.crop, rng);
+        let mut rgb = resize_square(portrait.frame, &crop, size);
         // Numbers of its own: a real picture and the fake made of it go on with the same ones.
-        let mut blending =
-            (self.self_blend > 0.0 || face == Face::SelfBlended).then(|| ChaCha8Rng::from_rng(rng));
-        if let (Face::SelfBlended, Some(rng)) = (face, &mut blending) {
-            rgb = self_blended(&rgb, size as usize, rng);
+        let made = !matches!(face, Face::Own);
+        let mut making = (self.makes_fakes() || made).then(|| ChaCha8Rng::from_rng(rng));
+        match (face, &mut making) {
+            (Face::SelfBlended, Some(rng)) => rgb = self_blended(&rgb, size as usize, rng),
+            (Face::Composite(donor), Some(rng)) => {
+                let other = resize_square(donor.frame, &donor.crop, size);
+                let (own, others) = (portrait.points_in(&crop), donor.points_in(&donor.crop));
+                rgb = composite((&rgb, &own), (&other, &others), size as usize, rng);
+            }
+            _ => {}
         }
         if rng.random_bool(0.5) {
             flip(&mut rgb, size as usize);
@@ -177,7 +228,8 @@ pub fn flip(rgb: &mut [u8], side: usize) {
     }
 }
 
-fn resize(rgb: Vec<u8>, from: u32, to: u32) -> Vec<u8> {
+/// A square picture of `from` pixels made `to` pixels wide.
+pub fn resize(rgb: Vec<u8>, from: u32, to: u32) -> Vec<u8> {
     let frame = Frame::from_rgb(from, from, rgb);
     resize_square(&frame, &Crop::centre_square(&frame), to)
 }
@@ -209,18 +261,24 @@ mod tests {
         Frame::from_rgb(side, side, (0..side * side * 3).map(value).collect())
     }
 
+    fn whole(frame: &Frame) -> Portrait<'_> {
+        Portrait { frame, crop: Crop::centre_square(frame), points: None }
+    }
+
     #[test]
     fn one_seed_gives_one_view() {
         let frame = frame(40);
-        let crop = Crop::centre_square(&frame);
         let strong = Augment { jpeg: 1.0, downscale: 1.0, rotation: 10.0, blur: 1.0, ..Augment::default() };
-        let view = |face, seed| strong.view(&frame, &crop, face, 32, &mut ChaCha8Rng::seed_from_u64(seed));
-        for face in [Face::Own, Face::SelfBlended] {
+        let own = whole(&frame);
+        let view = |face, seed| strong.view(&own, face, 32, &mut ChaCha8Rng::seed_from_u64(seed));
+        let other = self::frame(56);
+        for face in [Face::Own, Face::SelfBlended, Face::Composite(whole(&other))] {
             assert_eq!(view(face, 1), view(face, 1));
             assert_ne!(view(face, 1), view(face, 2));
             assert_eq!(view(face, 1).len(), 32 * 32 * 3);
         }
         assert_ne!(view(Face::Own, 1), view(Face::SelfBlended, 1));
+        assert_ne!(view(Face::SelfBlended, 1), view(Face::Composite(whole(&other)), 1));
     }
 
     /// Each choice alone changes the picture: none is without effect.
@@ -228,9 +286,9 @@ mod tests {
     fn every_choice_has_an_effect() {
         let none = Augment::none();
         let frame = frame(40);
-        let crop = Crop::centre_square(&frame);
-        let view =
-            |augment: &Augment| augment.view(&frame, &crop, Face::Own, 32, &mut ChaCha8Rng::seed_from_u64(3));
+        let view = |augment: &Augment| {
+            augment.view(&whole(&frame), Face::Own, 32, &mut ChaCha8Rng::seed_from_u64(3))
+        };
         let plain = view(&none);
         for (name, augment) in [
             ("min_crop", Augment { min_crop: 0.5, ..none.clone() }),
@@ -252,10 +310,9 @@ mod tests {
     #[test]
     fn detail_is_lost_down_to_the_least_size() {
         let frame = frame(64);
-        let crop = Crop::centre_square(&frame);
         let soft = Augment { downscale: 1.0, min_downscale: 0.25, ..Augment::none() };
         let contrast = |seed| {
-            let rgb = soft.view(&frame, &crop, Face::Own, 64, &mut ChaCha8Rng::seed_from_u64(seed));
+            let rgb = soft.view(&whole(&frame), Face::Own, 64, &mut ChaCha8Rng::seed_from_u64(seed));
             rgb.windows(4).map(|w| f64::from(w[0].abs_diff(w[3]))).sum::<f64>()
         };
         let quarter = resize(resize(frame.rgb().to_vec(), 64, 16), 16, 64);
@@ -263,6 +320,15 @@ mod tests {
         let seen: Vec<f64> = (0..200).map(contrast).collect();
         assert!(seen.iter().all(|&value| value > 0.9 * least), "{least}: {seen:?}");
         assert!(seen.iter().any(|&value| value < 1.1 * least), "{least}: {seen:?}");
+    }
+
+    #[test]
+    fn points_follow_the_crop() {
+        let frame = frame(100);
+        let crop = Crop { x: 20, y: 40, side: 50, ..Crop::centre_square(&frame) };
+        let portrait = Portrait { frame: &frame, crop, points: Some(Points([[45.0, 60.0]; 5])) };
+        assert_eq!(portrait.points_in(&crop), Points([[0.5, 0.4]; 5]));
+        assert_eq!(portrait.points_in(&Crop::centre_square(&frame)), Points([[0.45, 0.6]; 5]));
     }
 
     #[test]

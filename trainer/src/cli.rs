@@ -38,7 +38,8 @@ use judge::{
     run_leave_one_out,
 };
 use locate::{
-    BundleFaceArgs, EvaluateFacesArgs, TrainFaceArgs, run_bundle_face, run_evaluate_faces, run_train_face,
+    BundleFaceArgs, EvaluateFacesArgs, FacePointsArgs, TrainFaceArgs, run_bundle_face, run_evaluate_faces,
+    run_face_points, run_train_face,
 };
 use optimize::{OptimizeArgs, QuantizeArgs, run_optimize, run_quantize};
 use paths::{PathsArgs, run_paths};
@@ -148,6 +149,9 @@ enum Command {
     /// Train a face detector on scenes made of a manifest's pictures, with boxes by a YuNet file.
     #[command(after_help = locate::TRAIN_HELP)]
     TrainFace(TrainFaceArgs),
+    /// Find five points of each face of a manifest by a YuNet file, for composites in training.
+    #[command(after_help = locate::POINTS_HELP)]
+    FacePoints(FacePointsArgs),
     /// Write a trained face detector as a folder that `faces` and `detect --faces` load.
     #[command(after_help = locate::BUNDLE_HELP)]
     BundleFace(BundleFaceArgs),
@@ -336,6 +340,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bundle(args) => run_bundle(&args)?,
         Command::TrainFace(args) => run_train_face(&args)?,
         Command::BundleFace(args) => run_bundle_face(&args)?,
+        Command::FacePoints(args) => run_face_points(&args)?,
         Command::EvaluateFaces(args) => run_evaluate_faces(&args)?,
         Command::Blend(args) => run_blend(&args)?,
         Command::Detect(args) => return run_detect(&args),
@@ -392,7 +397,7 @@ fn run_preview(args: &PreviewArgs) -> Result<()> {
     config.check()?;
     let mut samples = select(read_manifest(&config.manifest)?, &config.datasets)?;
     samples.retain(|sample| sample.split == Split::Train);
-    let loader = Loader::new(samples, config.preprocess());
+    let loader = Loader::new(samples, config.preprocess()).with_points(&config.points_by_face()?);
     let view = View::Augmented { augment: config.augment.clone(), seed: config.seed, epoch: args.epoch };
     let sheet = contact_sheet(&loader, &config.preprocess(), view, config.batch_size)?;
     write_png(&args.output, &sheet)

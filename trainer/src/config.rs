@@ -4,6 +4,7 @@ use crate::augment::Augment;
 use crate::files::read_text;
 use crate::judged_by::JudgedBy;
 use crate::loss::LossWeights;
+use crate::points::{PointsByFace, read_points};
 use crate::teacher::TeacherConfig;
 use anyhow::{Context, Result, ensure};
 use engine::Preprocess;
@@ -16,6 +17,9 @@ use std::path::{Path, PathBuf};
 pub struct RunConfig {
     /// Manifest written by `aware prepare`.
     pub manifest: PathBuf,
+    /// Points of the manifest's faces, as `aware face-points` found them: composites are fitted by these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points: Option<PathBuf>,
     /// Data sets of the manifest that are used; all if empty.
     pub datasets: Vec<String>,
     /// Preset of the network.
@@ -62,6 +66,7 @@ impl Default for RunConfig {
     fn default() -> Self {
         RunConfig {
             manifest: "runs/manifest.csv".into(),
+            points: None,
             datasets: Vec::new(),
             network: "mobilenetv4-conv-small".into(),
             initial: None,
@@ -146,6 +151,7 @@ impl RunConfig {
             ("translate", augment.translate),
             ("blur", augment.blur),
             ("self_blend", augment.self_blend),
+            ("composite", augment.composite),
         ] {
             ensure!((0.0..=1.0).contains(&value), "augment.{name} is {value}, expected 0 to 1");
         }
@@ -157,11 +163,23 @@ impl RunConfig {
         );
         ensure!((0.1..=20.0).contains(&augment.blur_sigma), "augment.blur_sigma must be 0.1 to 20 pixels");
         ensure!(
-            augment.self_blend == 0.0 || self.batch_size.is_multiple_of(2),
-            "augment.self_blend pairs pictures, so batch_size must be even; it is {}",
+            augment.self_blend + augment.composite <= 1.0,
+            "augment.self_blend and augment.composite are shares of the same real pictures: at most 1 together"
+        );
+        ensure!(
+            !augment.makes_fakes() || self.batch_size.is_multiple_of(2),
+            "augment.self_blend and augment.composite pair pictures, so batch_size must be even; it is {}",
             self.batch_size
         );
         Ok(())
+    }
+
+    /// The points of faces that the run names; none if it names none.
+    ///
+    /// # Errors
+    /// Those of [`read_points`].
+    pub fn points_by_face(&self) -> Result<PointsByFace> {
+        self.points.as_deref().map_or_else(|| Ok(PointsByFace::new()), read_points)
     }
 
     /// How pictures become the network's input.

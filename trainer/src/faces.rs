@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Largest YuNet file that is read; YuNet has a third of a megabyte.
-const MAX_DETECTOR_BYTES: u64 = 64 << 20;
+pub const MAX_DETECTOR_BYTES: u64 = 64 << 20;
 /// Least score of a face for YuNet; OpenCV's samples ask for 0.9, the publishers' evaluation starts lower.
 pub const YUNET_THRESHOLD: f32 = 0.6;
 

@@ -1,7 +1,8 @@
 //! What a network is worth on a set that it never saw: each set is left out once.
 //!
 //! A set of one class is judged, but trained on in no fold: all of its pictures would have the same label,
-//! so that whatever tells the set from the others would be learned as what tells fakes.
+//! so that whatever tells the set from the others would be learned as what tells fakes. The exception are sets of real
+//! pictures in a run that makes a fake of each of them.
 
 use crate::checkpoint::Checkpoint;
 use crate::config::RunConfig;
@@ -91,19 +92,19 @@ pub fn leave_one_out(
     }
     let mut folds = Vec::new();
     for (number, (set, samples)) in sets.iter().enumerate() {
-        let others = || sets.iter().filter(|(name, others)| *name != set && has_both_classes(*others));
+        let teaches = |samples: &[Sample]| {
+            has_both_classes(samples) || (has_real_alone(samples) && config.augment.pairs_all())
+        };
+        let others = || sets.iter().filter(|(name, others)| *name != set && teaches(others));
         let trained_on: Vec<String> = others().map(|(name, _)| name.clone()).collect();
         let lacks_a_class = |split: &Split| {
             !has_both_classes(
                 others().flat_map(|(_, samples)| samples).filter(|sample| sample.split == *split),
             )
         };
-        // The sets of one class share the network that all the others made.
-        let name = if has_both_classes(samples) {
-            format!("without-{}", folder_name(set, number))
-        } else {
-            "on-all".into()
-        };
+        // The sets that teach nothing share the network that all the others made.
+        let name =
+            if teaches(samples) { format!("without-{}", folder_name(set, number)) } else { "on-all".into() };
         bar.set_message(name.clone());
         bar.suspend(|| eprintln!("{} of {}: {set} left out, {name}", number + 1, sets.len()));
         let lacking = [Split::Train, Split::Val, Split::Test].into_iter().find(lacks_a_class);
@@ -131,6 +132,10 @@ pub fn leave_one_out(
 fn has_both_classes<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> bool {
     let mut samples = samples.into_iter().map(Sample::is_fake);
     samples.next().is_some_and(|first| samples.any(|other| other != first))
+}
+
+fn has_real_alone(samples: &[Sample]) -> bool {
+    samples.iter().all(|sample| !sample.is_fake())
 }
 
 /// Trains the run, or what of it is left.
@@ -300,6 +305,7 @@ fn figure(folds: &[Fold]) -> Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::augment::Augment;
     use crate::dataset::write_manifest;
     use engine::crop::CropKind;
 
@@ -332,6 +338,17 @@ mod tests {
         assert!(reason("both").contains("train split"), "{}", reason("both"));
         assert!(reason("reals").contains("test split"), "{}", reason("reals"));
         assert!(text(&folds).contains(&reason("fakes")));
+        // Real pictures alone teach nothing, unless a fake is made of each of them.
+        let taught_by = |folds: &[Fold], name: &str| {
+            folds.iter().find(|fold| fold.left_out == name).unwrap().trained_on.clone()
+        };
+        assert!(taught_by(&folds, "both").is_empty());
+        let augment = Augment { self_blend: 0.5, composite: 0.5, ..Augment::default() };
+        let paired = RunConfig { augment, ..config.clone() };
+        let folds = leave_one_out(&paired, &folder.join("paired"), &Device::Cpu, &ProgressBar::hidden())?;
+        assert_eq!(taught_by(&folds, "both"), ["reals"]);
+        assert_eq!(taught_by(&folds, "fakes"), ["both", "reals"]);
+        assert_eq!(taught_by(&folds, "reals"), ["both"]);
         let alone = RunConfig { datasets: vec!["both".into()], ..config };
         let error =
             leave_one_out(&alone, &folder.join("alone"), &Device::Cpu, &ProgressBar::hidden()).unwrap_err();

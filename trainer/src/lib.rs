@@ -5,7 +5,7 @@
 //! 1. [`prepare`]: data sets ([`paths`], [`readers`], [`classify`]) -> pictures ([`video`], [`faces`] by
 //!    [`yunet`]) -> manifest ([`dataset`]), split without leaks ([`splits`], [`duplicates`]; [`legacy`] to
 //!    compare), with a [`report`];
-//! 2. [`loader`], [`augment`] and [`self_blend`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
+//! 2. [`loader`], [`augment`], [`self_blend`] and [`composite`]: manifest -> batches, made with the engine's own preprocessing, and shown by [`preview`];
 //! 3. [`models`] over [`ops`]: the networks, on candle operations of our own, on a [`device`];
 //! 4. [`train`]: the loop ([`loss`], [`optimizer`], [`schedule`], [`average`]) and its [`checkpoint`]s, which may begin at published weights ([`import`], [`tensors`]);
 //! 5. [`metrics`], [`reliability`], [`judgement`], [`cascade`], [`trivial`] (by [`regression`]) and [`temperature`], [`judged_by`] all pictures or each set: how good the best epoch is, what that is worth, and when its answers are sure; [`history`] of the epochs;
@@ -80,7 +80,9 @@ pub mod leave_one_out;
 pub mod features;
 pub mod pca;
 pub mod pipeline;
+pub mod points;
 pub mod complementarity;
+pub mod composite;
 pub mod boosting;
 pub mod stacking;
 pub mod export;

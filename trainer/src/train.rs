@@ -189,9 +189,10 @@ pub fn train(
 ) -> Result<RunMetrics> {
     config.check()?;
     let samples = select(read_manifest(&config.manifest)?, &config.datasets)?;
+    let points = config.points_by_face()?;
     let [train, val, test] = [Split::Train, Split::Val, Split::Test].map(|split| {
         let samples = samples.iter().filter(|sample| sample.split == split).cloned().collect();
-        Loader::new(samples, config.preprocess())
+        Loader::new(samples, config.preprocess()).with_points(&points)
     });
     for (name, loader) in [("train", &train), ("val", &val), ("test", &test)] {
         let fakes = loader.samples().iter().filter(|s| s.is_fake()).count();

@@ -8,7 +8,7 @@ use crate::ffmpeg::{Ffmpeg, Running, lines_of};
 use crate::interrupt::Interrupt;
 use engine::Frame;
 use engine::video::Container;
-use engine::video::report::Media;
+use engine::video::report::{FrameSource, Media};
 use std::collections::VecDeque;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -307,6 +307,7 @@ impl MediaHint {
                 size: first.square_size(),
                 duration_s: self.duration_s,
                 frame_rate: self.frame_rate,
+                frames: Some(FrameSource::Decoded),
             }),
             None => Err(fail("corrupt", format!("no frame comes out of it: {}", said.text()))),
         }

@@ -1,8 +1,9 @@
 //! YuNet (<https://doi.org/10.1007/s11633-023-1423-y>): a picture for its input, and faces of its output.
 //!
 //! At strides of 8, 16 and 32 pixels each cell says how likely it is a face (`cls`), how well its box
-//! sits (`obj`), and where the box is (`bbox`); five points of the face (`kps`) are not used here.
+//! sits (`obj`), where the box is (`bbox`) and where eyes, nose and corners of the mouth are (`kps`).
 
+use crate::points::Points;
 use anyhow::{Result, ensure};
 use engine::crop::FaceBox;
 use engine::preprocess::resize;
@@ -25,6 +26,15 @@ pub struct Face {
     pub region: FaceBox,
     /// How sure the network is, 0 to 1.
     pub score: f32,
+}
+
+/// A face and its points.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Marked {
+    /// Where it is, and how sure.
+    pub face: Face,
+    /// In pixels of the picture.
+    pub points: Points,
 }
 
 /// A picture as the network takes it.
@@ -68,11 +78,21 @@ impl Canvas {
     /// # Errors
     /// If the outputs are not YuNet's.
     pub fn faces(&self, outputs: &[Tensor], threshold: f32) -> Result<Vec<Face>> {
+        Ok(self.marked(outputs, threshold)?.into_iter().map(|marked| marked.face).collect())
+    }
+
+    /// The same with the points of each.
+    ///
+    /// # Errors
+    /// Those of [`Canvas::faces`].
+    pub fn marked(&self, outputs: &[Tensor], threshold: f32) -> Result<Vec<Marked>> {
         let [_, _, height, width] = self.input.shape() else { unreachable!("made with four sides") };
         let boxes = surest(decode(outputs, [*width, *height], threshold)?);
         let face = |found: Found| {
             let [left, top, right, bottom] = found.corners.map(|corner| corner / self.scale);
-            Face { region: FaceBox::from_corners([left, top], [right, bottom]), score: found.score }
+            let region = FaceBox::from_corners([left, top], [right, bottom]);
+            let points = Points(found.points.map(|point| point.map(|at| at / self.scale)));
+            Marked { face: Face { region, score: found.score }, points }
         };
         Ok(boxes.into_iter().map(face).collect())
     }
@@ -82,6 +102,7 @@ impl Canvas {
 #[derive(Debug, Clone, Copy)]
 struct Found {
     corners: [f32; 4],
+    points: [[f32; 2]; 5],
     score: f32,
 }
 
@@ -107,9 +128,15 @@ fn decode(outputs: &[Tensor], [width, height]: [usize; 2], threshold: f32) -> Re
             }
             let [dx, dy, wide, high] = std::array::from_fn(|i| of(2).values()[cell * 4 + i]);
             let stride = stride as f32;
-            let [x, y] = [(cell % columns) as f32 + dx, (cell / columns) as f32 + dy].map(|at| at * stride);
+            let origin = [(cell % columns) as f32, (cell / columns) as f32];
+            let [x, y] = [origin[0] + dx, origin[1] + dy].map(|at| at * stride);
+            let points = std::array::from_fn(|point| {
+                std::array::from_fn(|axis| {
+                    (origin[axis] + of(3).values()[cell * 10 + point * 2 + axis]) * stride
+                })
+            });
             let [w, h] = [wide, high].map(|log| log.exp() * stride / 2.0);
-            found.push(Found { corners: [x - w, y - h, x + w, y + h], score });
+            found.push(Found { corners: [x - w, y - h, x + w, y + h], points, score });
         }
     }
     Ok(found)

@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 use trainer::dataset::{Sample, read_manifest};
 use trainer::faces::{FaceConfig, FaceFinder, Pick};
 use trainer::loader::{Loader, View};
+use trainer::points::{Points, read_points};
 use trainer::yunet::{Canvas, Face};
 
 const GOLDEN: &str = include_str!("golden/faces.json");
@@ -23,7 +24,7 @@ struct Golden {
     pictures: Vec<Picture>,
 }
 
-/// What the network gave for a small picture, without the points of the faces.
+/// What the network gave for a small picture.
 #[derive(Deserialize)]
 struct Outputs {
     side: usize,
@@ -43,6 +44,8 @@ struct Picture {
 #[derive(Deserialize)]
 struct Want {
     corners: [f32; 4],
+    /// Eyes, nose, corners of the mouth.
+    points: [[f32; 2]; 5],
     score: f32,
 }
 
@@ -58,13 +61,19 @@ fn assert_same(found: &[Face], want: &[Want], pixels: f32, what: &str) {
     }
 }
 
+fn assert_near(found: &Points, want: &[[f32; 2]; 5], pixels: f32) {
+    for (point, want) in found.0.iter().zip(want) {
+        let off = (point[0] - want[0]).hypot(point[1] - want[1]);
+        assert!(off <= pixels, "{found:?}, OpenCV {want:?}");
+    }
+}
+
 #[test]
 fn a05_boxes_are_decoded_as_opencv_does() {
     let Golden { outputs, .. } = serde_json::from_str(GOLDEN).unwrap();
     let side = outputs.side;
     let tensor = |values: Vec<f32>| Tensor::from_vec(vec![values.len()], values);
     let mut tensors: Vec<Tensor> = outputs.values.into_iter().map(tensor).collect();
-    tensors.extend([8, 16, 32].map(|stride| tensor(vec![0.0; (side / stride).pow(2) * 10])));
     let frame = Frame::from_rgb(side as u32, side as u32, vec![0; side * side * 3]);
     let canvas = Canvas::new(&frame, [side, side]);
     let faces = canvas.faces(&tensors, outputs.threshold).unwrap();
@@ -72,6 +81,9 @@ fn a05_boxes_are_decoded_as_opencv_does() {
     // The box is cut to whole pixels.
     assert_same(&faces, &outputs.faces, 1.1, "small picture");
     assert!(canvas.faces(&tensors, 0.999).unwrap().is_empty());
+    for (marked, want) in canvas.marked(&tensors, outputs.threshold).unwrap().iter().zip(&outputs.faces) {
+        assert_near(&marked.points, &want.points, 0.1);
+    }
 
     // On a canvas of another size, a box is where it is in the picture.
     let wide = Frame::from_rgb(2 * side as u32, side as u32, vec![0; 2 * side * side * 3]);
@@ -179,6 +191,22 @@ fn a05_faces_are_prepared_loaded_and_judged() {
     assert!(every.iter().all(|sample| sample.split == every[0].split), "one picture is in one split");
     assert_eq!(aware(&["validate", manifest.to_str().unwrap()]).status.code(), Some(0));
 
+    // The points of each face lie in its box, the eyes over the mouth.
+    let points = root.join("points.csv");
+    let named = [manifest.to_str().unwrap(), "--detector", detector, "--output", points.to_str().unwrap()];
+    let output = aware(&[&["face-points", "--manifest"], &named[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("3 of 3 faces seen"));
+    let points = read_points(&points).unwrap();
+    for sample in &every {
+        let (Points(found), face) = (points[&sample.name()], sample.face.unwrap());
+        let [left, top] = [face.x as f32, face.y as f32];
+        let inside = |[x, y]: [f32; 2]| {
+            (0.0..face.width as f32).contains(&(x - left)) && (0.0..face.height as f32).contains(&(y - top))
+        };
+        assert!(found.into_iter().all(inside) && found[0][1] < found[3][1], "{found:?} in {face:?}");
+    }
+
     // What a network sees is the region, and of each face another.
     let loader = Loader::new(every.clone(), Preprocess::imagenet(64));
     let batch = loader.batches(View::Plain, 3, 0).recv().unwrap().unwrap();
@@ -197,9 +225,21 @@ fn a05_faces_are_prepared_loaded_and_judged() {
         serde_json::from_slice(&aware(&[&fixed, options].concat()).stdout).unwrap()
     };
     let report = &judged(&["--faces", detector])["report"];
-    let square = Crop::of_face(&face, &frame, CropKind::Square).unwrap();
+    // The report is of the face that decided; the largest one was judged as well.
+    let faces = report["faces"].as_array().unwrap();
+    let number = |face: &serde_json::Value, key: &str| face[key].as_i64().unwrap() as i32;
+    let region = |face: &serde_json::Value| FaceBox {
+        x: number(face, "x"),
+        y: number(face, "y"),
+        width: number(face, "width") as u32,
+        height: number(face, "height") as u32,
+    };
+    let decided = region(faces.iter().find(|face| face["decided"] == true).unwrap());
+    let square = Crop::of_face(&decided, &frame, CropKind::Square).unwrap();
     assert_eq!(serde_json::from_value::<Crop>(report["crop"].clone()).unwrap(), square);
-    assert_eq!(report["notices"].as_array().unwrap().len(), 0, "{report}");
+    let largest = faces.iter().find(|other| region(other) == face).unwrap();
+    assert!(faces.len() == 3 && largest["probability_fake"].is_f64(), "{report}");
+    assert!(!report["notices"].to_string().contains("no_face_detector"), "{report}");
     assert_eq!(judged(&[])["report"]["crop"]["source"], "centre_square");
     let output =
         aware(&["faces", "--json", "--detector", detector, picture.to_str().unwrap(), "/nowhere.png"]);
@@ -228,6 +268,18 @@ fn a05_what_is_no_detector_is_refused_by_name() {
     assert!(code == Some(1) && text.contains("real-1.png is no face detector"), "{text}");
     let (code, text) = call(&bundle.join("stage1.onnx"));
     assert!(code == Some(3) && text.contains("YuNet has 12"), "{text}");
+    let manifest = common::folder("no-detector").join("manifest.csv");
+    std::fs::write(&manifest, "image_path,label,dataset,split,group,dhash\n").unwrap();
+    let named = [
+        manifest.to_str().unwrap(),
+        "--detector",
+        sample.to_str().unwrap(),
+        "--output",
+        "/nowhere/points.csv",
+    ];
+    let output = aware(&[&["face-points", "--manifest"], &named[..]].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && text.contains("real-1.png is no face detector"), "{text}");
     let (code, text) = call(Path::new("/nowhere.onnx"));
     assert!(code == Some(1) && text.contains("/nowhere.onnx"), "{text}");
 }

@@ -118,7 +118,8 @@ fn v01_v08_v10_a_clip_has_one_verdict_and_an_ordered_timeline() {
     let clip = folder.join("clip.mp4");
     clip_of("real-1.png", "4", MPEG4, &clip);
     let report = report(&clip, &[]);
-    assert_eq!(report["schema_version"], "1.0");
+    assert_eq!(report["schema_version"], "1.1");
+    assert_eq!(report["media"]["frames"], "decoded");
     assert_eq!(report["media"]["size"], serde_json::json!([240, 240]));
     let coverage = &report["coverage"];
     assert_eq!(coverage["end"], "whole");

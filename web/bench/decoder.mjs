@@ -3,17 +3,38 @@
 //     node web/bench/decoder.mjs [RUNS [FOLDER]]
 //
 // RUNS of each, in turns, on a film of 30 seconds that ffmpeg makes; FOLDER is a built page. Medians, from the choice of the file
-// to the verdict.
+// to the verdict. Then how long it takes from a click on Stop in the middle of it to the verdict on what was seen.
 
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { film, folder, judged, start } from './films.mjs';
 
 const SECONDS = 30;
+const STOPS = 9;
 const runs = Number(process.argv[2] ?? 3);
 const films = folder();
 const { site, browser } = await start(process.argv[3]);
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+// Milliseconds from a click on Stop to the verdict, by the page's own clock.
+async function stopped(page, file) {
+  await page.setInputFiles('#picture', file);
+  await page.waitForFunction(() => {
+    const looked = document.getElementById('film-count').textContent.match(/, (\d+) frames/);
+    return document.getElementById('app').dataset.state === 'watching' && looked && Number(looked[1]) >= 8;
+  });
+  return page.evaluate(() => new Promise((resolve) => {
+    const app = document.getElementById('app');
+    const started = performance.now();
+    const seen = new MutationObserver(() => {
+      if (app.dataset.state !== 'watched') return;
+      seen.disconnect();
+      resolve(performance.now() - started);
+    });
+    seen.observe(app, { attributes: true, attributeFilter: ['data-state'] });
+    document.getElementById('film-stop').click();
+  }));
+}
 
 try {
   for (const [size, rate] of [['320x240', 24], ['1280x720', 30]]) {
@@ -43,7 +64,13 @@ try {
       console.log(`${size} at ${rate}, ${way}: ${seconds.toFixed(1)} s, ${samples} samples, ${(samples / seconds).toFixed(1)} a second, ` +
         `${(SECONDS / seconds).toFixed(2)} times real time (${each})`);
     }
-    for (const page of Object.values(pages)) await page.context().close();
+    for (const [way, page] of Object.entries(pages)) {
+      await page.bringToFront();
+      const waits = [];
+      for (let run = 0; run < STOPS; run++) waits.push(await stopped(page, file));
+      console.log(`${size}, ${way}, stopped: ${median(waits).toFixed(0)} ms, ${Math.max(...waits).toFixed(0)} at most of ${STOPS}`);
+      await page.context().close();
+    }
   }
 } finally {
   await browser.close();

@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_video_shows_how_far_it_is() {
-        let media = Media { size: [4, 3], duration_s: Some(125.0), frame_rate: None };
+        let media = Media { size: [4, 3], duration_s: Some(125.0), frame_rate: None, frames: None };
         let plan = SamplingPlan { base_fps: 5.0, max_fps: 15.0, max_samples: 100, expected: Some([5, 9]) };
         let counts = Counts { taken: 30, dropped: 10, time_s: 61.9, rate: 12.34 };
         let mut watching =

@@ -340,7 +340,7 @@ mod tests {
     fn analysis(duration_s: Option<f64>) -> Analysis {
         let model = ModelIdentity { name: "test".into(), version: "1".into() };
         let config = AnalysisConfig::new(Thresholds { lower: 0.3, upper: 0.7 }, model);
-        let media = Media { size: [64, 48], duration_s, frame_rate: None };
+        let media = Media { size: [64, 48], duration_s, frame_rate: None, frames: None };
         Analysis::new(config, media).unwrap()
     }
 

@@ -12,7 +12,7 @@ use crate::verdict::Thresholds;
 use serde::{Deserialize, Serialize};
 
 /// Version of this schema.
-pub const VIDEO_SCHEMA_VERSION: &str = "1.0";
+pub const VIDEO_SCHEMA_VERSION: &str = "1.1";
 
 /// Everything that led to a verdict, but neither pixels nor file name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub struct VideoReport {
     pub notices: Vec<VideoNotice>,
 }
 
-/// A video as its container describes it.
+/// A video as its container describes it, and how its frames come.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Media {
     /// Width and height of the upright picture in square pixels, of the first frame.
@@ -58,6 +58,19 @@ pub struct Media {
     pub duration_s: Option<f64>,
     /// Frames a second, if that is told; nothing depends on it.
     pub frame_rate: Option<f64>,
+    /// How frames come out of it; none in reports of schema 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameSource>,
+}
+
+/// How frames come out of a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrameSource {
+    /// One after the other, as fast as they decode: every frame that is due is looked at.
+    Decoded,
+    /// While it plays: a busy device may leave some out, and takes the next one.
+    Played,
 }
 
 /// What was looked at.

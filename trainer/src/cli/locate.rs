@@ -13,6 +13,7 @@ use trainer::locator::evaluate::{PictureSet, compare, video_set};
 use trainer::locator::labels::{DOUBTFUL_SCORE, Labels, label};
 use trainer::locator::learn::{Locator, paths_of, train_locator};
 use trainer::locator::write::{LocatorAbout, write_locator};
+use trainer::points::find_points;
 use trainer::train::{RunFolder, Start};
 use trainer::video::{Coverage, FrameConfig};
 
@@ -51,6 +52,23 @@ pub(super) struct TrainFaceArgs {
     /// Stop after this many rounds of the run, to --resume later.
     #[arg(long)]
     stop_after: Option<u64>,
+}
+
+/// Examples of `aware face-points --help`.
+pub(super) const POINTS_HELP: &str = "A run's configuration names the file as `points`; `augment.composite` fits parts of faces by \
+    it.\n\nExample:\n  aware face-points --manifest runs/faces.csv --detector yunet_n_320_320.onnx --output runs/points.csv";
+
+#[derive(Args)]
+pub(super) struct FacePointsArgs {
+    /// Manifest written by `prepare`.
+    #[arg(long)]
+    manifest: PathBuf,
+    /// ONNX file of YuNet.
+    #[arg(long, value_name = "YUNET")]
+    detector: PathBuf,
+    /// CSV file with the points of each face that was seen.
+    #[arg(long)]
+    output: PathBuf,
 }
 
 #[derive(Args)]
@@ -207,6 +225,16 @@ pub(super) fn run_evaluate_faces(args: &EvaluateFacesArgs) -> Result<()> {
     if let Some(path) = &args.report {
         write_json(path, &results)?;
     }
+    Ok(())
+}
+
+pub(super) fn run_face_points(args: &FacePointsArgs) -> Result<()> {
+    let samples = read_manifest(&args.manifest)?;
+    let bar = progress_bar("face {pos}/{len}");
+    bar.set_length(samples.len() as u64);
+    let seen = find_points(&samples, &args.detector, &args.output, || bar.inc(1))?;
+    bar.finish_and_clear();
+    println!("{} of {} faces seen: {}", seen, samples.len(), args.output.display());
     Ok(())
 }
 

@@ -85,7 +85,8 @@ impl School {
         }
         let calibration = spread(&train, config.calibration_dataset_size);
         ensure_apart(&calibration, &[&val, &test])?;
-        let loader = |samples| Loader::new(samples, run.preprocess());
+        let points = run.points_by_face()?;
+        let loader = |samples| Loader::new(samples, run.preprocess()).with_points(&points);
         let (train, val, test) = (loader(train), loader(val), loader(test));
         Ok(School { teacher, config: run, digest, calibration, train, val, test })
     }

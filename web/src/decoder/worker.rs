@@ -8,7 +8,7 @@ use super::slices::Slices;
 use crate::download::describe;
 use crate::message::{FilmRequest, FilmResponse};
 use crate::worker::{listen, post, post_with};
-use engine::video::report::{End, Media};
+use engine::video::report::{End, FrameSource, Media};
 use engine::video::sampling::{EARLY_S, next_tick_s};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -161,7 +161,8 @@ impl Decoding {
         };
         self.is_open = true;
         let size = frame.size(self.film.turn);
-        let media = Media { size, duration_s: Some(self.film.duration_s), frame_rate: None };
+        let (duration_s, frames) = (Some(self.film.duration_s), Some(FrameSource::Decoded));
+        let media = Media { size, duration_s, frame_rate: None, frames };
         post(&FilmResponse::Opened { media });
     }
 

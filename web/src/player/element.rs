@@ -8,7 +8,7 @@ use super::pace::{Counts, Pace};
 use super::{PlayerEvent, now_ms, page_failure};
 use crate::message::Failure;
 use crate::view::ObjectUrl;
-use engine::video::report::{End, Media};
+use engine::video::report::{End, FrameSource, Media};
 use engine::video::sampling::EARLY_S;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -229,7 +229,12 @@ impl Inner {
         }
         let duration_s =
             Some(self.video.duration()).filter(|duration| duration.is_finite() && *duration > 0.0);
-        Some(PlayerEvent::Opened(Media { size, duration_s, frame_rate: None }))
+        Some(PlayerEvent::Opened(Media {
+            size,
+            duration_s,
+            frame_rate: None,
+            frames: Some(FrameSource::Played),
+        }))
     }
 
     fn on_frame(&mut self, now_ms: f64, media_time_s: f64) -> Option<PlayerEvent> {
