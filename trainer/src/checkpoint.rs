@@ -134,7 +134,7 @@ impl Checkpoint {
     /// A [`TensorsError`] if a tensor is missing, left over or of another shape; then nothing is set.
     pub fn restore_network(&self, variables: &VarMap) -> Result<()> {
         let of = || format!("a checkpoint of {}", self.progress.config.network);
-        set_all(&lock(variables), &self.group("network.")).with_context(of)
+        set_all(&lock(variables), &self.network()).with_context(of)
     }
 
     /// Sets the optimiser's state.
@@ -151,6 +151,11 @@ impl Checkpoint {
     /// If the checkpoint has none, or one of another network.
     pub fn restore_average(&self, average: &mut Average) -> Result<()> {
         Ok(average.restore(&self.group("average."))?)
+    }
+
+    /// The tensors of the network by their names.
+    pub fn network(&self) -> HashMap<String, Tensor> {
+        self.group("network.")
     }
 
     /// The tensors whose names begin with `prefix`, without it.

@@ -66,6 +66,7 @@ use trainer::import::{Classifier, read_weights, take_weights};
 use trainer::interrupt::{Interrupt, Stop};
 use trainer::loader::{Loader, View};
 use trainer::preview::contact_sheet;
+use trainer::soup::soup;
 use trainer::train::{Network, RunFolder, Span, Start, select, train};
 use trainer::unfold::take_onnx;
 use validate::{ValidateArgs, run_validate};
@@ -114,6 +115,11 @@ enum Command {
         --config trainer/configs/first.toml --anchor --output runs/first.safetensors"
     )]
     Import(ImportArgs),
+    /// Average finished networks that began at the same weights into a checkpoint that `train` begins at.
+    #[command(
+        after_help = "Example:\n  aware soup runs/a/best.safetensors runs/b/best.safetensors --weights 1 2 --output runs/soup.safetensors"
+    )]
+    Soup(SoupArgs),
     /// Train a network on a manifest.
     Train(TrainArgs),
     /// Judge a run on a split, or scores from a file.
@@ -187,6 +193,19 @@ enum Command {
     /// Say whether a bundle is ready to ship, line by line.
     #[command(after_help = ready::EXAMPLES)]
     Ready(ReadyArgs),
+}
+
+#[derive(Args)]
+struct SoupArgs {
+    /// Checkpoints of one network, as `import` or a run wrote them.
+    #[arg(required = true, value_name = "CHECKPOINT")]
+    checkpoints: Vec<PathBuf>,
+    /// How much each counts, in their order; alike by default.
+    #[arg(long, num_args = 1.., value_name = "WEIGHT")]
+    weights: Option<Vec<f64>>,
+    /// Where the mean goes.
+    #[arg(long)]
+    output: PathBuf,
 }
 
 #[derive(Args)]
@@ -327,6 +346,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Validate(args) => return run_validate(&args),
         Command::Preview(args) => run_preview(&args)?,
         Command::Import(args) => run_import(&args)?,
+        Command::Soup(args) => run_soup(&args)?,
         Command::Train(args) => run_train(&args)?,
         Command::Evaluate(args) => run_evaluate(&args)?,
         Command::LeaveOneOut(args) => run_leave_one_out(&args)?,
@@ -379,6 +399,13 @@ fn run_import(args: &ImportArgs) -> Result<()> {
         println!("the batch norms have the moments of {count} training pictures");
     }
     checkpoint::save(&args.output, &network.variables, None, &Progress::start(config))?;
+    println!("{}", args.output.display());
+    Ok(())
+}
+
+fn run_soup(args: &SoupArgs) -> Result<()> {
+    let even = vec![1.0; args.checkpoints.len()];
+    soup(&args.checkpoints, args.weights.as_ref().unwrap_or(&even), &args.output)?;
     println!("{}", args.output.display());
     Ok(())
 }

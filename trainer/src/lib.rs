@@ -27,6 +27,7 @@ pub mod dataset;
 pub mod readers;
 pub mod paths;
 pub mod classify;
+pub mod soup;
 pub mod splits;
 pub mod legacy;
 pub mod duplicates;

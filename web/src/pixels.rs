@@ -38,7 +38,10 @@ impl Pixels {
         let [w, h] = [f64::from(width), f64::from(height)];
         context.draw_image_with_image_bitmap_and_dw_and_dh(picture, 0.0, 0.0, w, h)?;
         let rgba = context.get_image_data(0.0, 0.0, w, h)?.data();
-        let rgb = rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+        let mut rgb = vec![0; width as usize * height as usize * 3];
+        for (pixel, from) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(rgba.as_chunks::<4>().0) {
+            *pixel = [from[0], from[1], from[2]];
+        }
         Ok(Frame::from_rgb(width, height, rgb))
     }
 }
