@@ -65,9 +65,10 @@ use trainer::files::{read_limited, write_whole};
 use trainer::import::{Classifier, read_weights, take_weights};
 use trainer::interrupt::{Interrupt, Stop};
 use trainer::loader::{Loader, View};
+use trainer::models::lock;
 use trainer::preview::contact_sheet;
-use trainer::soup::soup;
-use trainer::train::{Network, RunFolder, Span, Start, select, train};
+use trainer::soup;
+use trainer::train::{Network, RunFolder, Span, Start, adopt, select, train};
 use trainer::unfold::take_onnx;
 use validate::{ValidateArgs, run_validate};
 use video::{VideoArgs, VideoJudge};
@@ -115,10 +116,9 @@ enum Command {
         --config trainer/configs/first.toml --anchor --output runs/first.safetensors"
     )]
     Import(ImportArgs),
-    /// Average finished networks that began at the same weights into a checkpoint that `train` begins at.
-    #[command(
-        after_help = "Example:\n  aware soup runs/a/best.safetensors runs/b/best.safetensors --weights 1 2 --output runs/soup.safetensors"
-    )]
+    /// Average finished runs that began at the same weights, and judge the mean as a run of its own.
+    #[command(after_help = "Its best.safetensors may be the `initial` of another run.\n\nExample:\n  \
+        aware soup runs/a runs/b --weights 1 2 --output runs/mean")]
     Soup(SoupArgs),
     /// Train a network on a manifest.
     Train(TrainArgs),
@@ -197,13 +197,13 @@ enum Command {
 
 #[derive(Args)]
 struct SoupArgs {
-    /// Checkpoints of one network, as `import` or a run wrote them.
-    #[arg(required = true, value_name = "CHECKPOINT")]
-    checkpoints: Vec<PathBuf>,
+    /// Folders of finished runs of one network; the mean is judged by the configuration of the first.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
     /// How much each counts, in their order; alike by default.
     #[arg(long, num_args = 1.., value_name = "WEIGHT")]
     weights: Option<Vec<f64>>,
-    /// Where the mean goes.
+    /// Folder of the mean.
     #[arg(long)]
     output: PathBuf,
 }
@@ -404,10 +404,15 @@ fn run_import(args: &ImportArgs) -> Result<()> {
 }
 
 fn run_soup(args: &SoupArgs) -> Result<()> {
-    let even = vec![1.0; args.checkpoints.len()];
-    soup(&args.checkpoints, args.weights.as_ref().unwrap_or(&even), &args.output)?;
-    println!("{}", args.output.display());
-    Ok(())
+    let files: Vec<PathBuf> = args.runs.iter().map(|run| RunFolder::new(run).best()).collect();
+    let even = vec![1.0; files.len()];
+    let tensors = soup::mean(&files, args.weights.as_ref().unwrap_or(&even))?;
+    let config = checkpoint::Checkpoint::read(&files[0])?.progress.config;
+    let network = Network::new(&config.network, config.seed, &Device::Cpu)?;
+    checkpoint::set_all(&lock(&network.variables), &tensors)?;
+    let folder = RunFolder::new(&args.output);
+    let metrics = adopt(&config, &network, &folder, &Device::Cpu)?;
+    judge::print(&format!("{}{}\n", judge::run_text(&metrics), folder.metrics().display()))
 }
 
 fn run_train(args: &TrainArgs) -> Result<()> {

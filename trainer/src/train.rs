@@ -188,16 +188,7 @@ pub fn train(
     progress_bar: &ProgressBar,
 ) -> Result<RunMetrics> {
     config.check()?;
-    let samples = select(read_manifest(&config.manifest)?, &config.datasets)?;
-    let points = config.points_by_face()?;
-    let [train, val, test] = [Split::Train, Split::Val, Split::Test].map(|split| {
-        let samples = samples.iter().filter(|sample| sample.split == split).cloned().collect();
-        Loader::new(samples, config.preprocess()).with_points(&points)
-    });
-    for (name, loader) in [("train", &train), ("val", &val), ("test", &test)] {
-        let fakes = loader.samples().iter().filter(|s| s.is_fake()).count();
-        ensure!(fakes > 0 && fakes < loader.samples().len(), "the {name} split needs real and fake pictures");
-    }
+    let [train, val, test] = splits(config)?;
     ensure!(
         train.samples().len() >= config.batch_size,
         "{} training pictures do not fill a batch of {}",
@@ -334,6 +325,42 @@ pub fn train(
         progress_bar.suspend(|| eprintln!("{text}"));
     }
     let metrics = judge(folder, &control, [&val, &test], &span.device)?;
+    write_json(&folder.metrics(), &metrics)?;
+    Ok(metrics)
+}
+
+/// Training, validation and test pictures of a run.
+fn splits(config: &RunConfig) -> Result<[Loader; 3]> {
+    let samples = select(read_manifest(&config.manifest)?, &config.datasets)?;
+    let points = config.points_by_face()?;
+    let loaders = [Split::Train, Split::Val, Split::Test].map(|split| {
+        let samples = samples.iter().filter(|sample| sample.split == split).cloned().collect();
+        Loader::new(samples, config.preprocess()).with_points(&points)
+    });
+    for (name, loader) in ["train", "val", "test"].into_iter().zip(&loaders) {
+        let fakes = loader.samples().iter().filter(|s| s.is_fake()).count();
+        ensure!(fakes > 0 && fakes < loader.samples().len(), "the {name} split needs real and fake pictures");
+    }
+    Ok(loaders)
+}
+
+/// Judges `network`, which was trained elsewhere, as the best of the run in `folder`, by the sets and rules of `config`.
+///
+/// # Errors
+/// If the folder holds a run, or a picture or file fails.
+pub fn adopt(
+    config: &RunConfig,
+    network: &Network,
+    folder: &RunFolder,
+    device: &Device,
+) -> Result<RunMetrics> {
+    ensure!(!folder.best().exists(), "{} holds a run already", folder.0.display());
+    let [train, val, test] = splits(config)?;
+    let mut progress = Progress::start(config.clone());
+    let auc = config.judged_by.auc(val.samples(), &logits(&network.model, &val)?);
+    progress.best_auc = auc.unwrap_or(0.0);
+    checkpoint::save(&folder.best(), &network.variables, None, &progress)?;
+    let metrics = judge(folder, &Control::fit(&train)?, [&val, &test], device)?;
     write_json(&folder.metrics(), &metrics)?;
     Ok(metrics)
 }
