@@ -92,10 +92,13 @@ struct Row {
 /// Points by [`Sample::name`], in pixels of the picture.
 pub type PointsByFace = HashMap<String, Points>;
 
+/// Farthest that a point may lie from a picture's corner.
+const MAX_PIXELS: f32 = 1e6;
+
 /// The points in the file at `path`.
 ///
 /// # Errors
-/// If the file does not read or a number is none.
+/// If the file does not read, or a point cannot be of a picture.
 pub fn read_points(path: &Path) -> Result<PointsByFace> {
     let file = open_regular(path).with_context(|| {
         format!("cannot read the points {}; find them with `aware face-points`", path.display())
@@ -105,7 +108,8 @@ pub fn read_points(path: &Path) -> Result<PointsByFace> {
         let place = || format!("{} line {}", path.display(), line + 2);
         let Row { face, x0, y0, x1, y1, x2, y2, x3, y3, x4, y4 } = row.with_context(place)?;
         let found = Points([[x0, y0], [x1, y1], [x2, y2], [x3, y3], [x4, y4]]);
-        ensure!(found.0.as_flattened().iter().all(|value| value.is_finite()), "{}: not a number", place());
+        let is_near = |value: &f32| value.abs() <= MAX_PIXELS;
+        ensure!(found.0.as_flattened().iter().all(is_near), "{}: a point of no picture", place());
         points.insert(face, found);
     }
     Ok(points)
@@ -176,6 +180,26 @@ mod tests {
             assert!(Points::MIDDLE.difference(&moved(scale, degrees)) < 1e-6);
             assert!((moved(scale, degrees).unit() / Points::MIDDLE.unit() / scale - 1.0).abs() < 1e-4);
         }
+    }
+
+    #[test]
+    fn what_is_no_point_is_refused_with_its_line() -> Result<()> {
+        let path = std::env::temp_dir().join(format!("aware-points-{}.csv", std::process::id()));
+        let head = "face,x0,y0,x1,y1,x2,y2,x3,y3,x4,y4";
+        let line =
+            |last: &str| format!("{head}\na.png,1,2,3,4,5,6,7,8,9,10\nb.png,1,2,3,4,5,6,7,8,9,{last}\n");
+        std::fs::write(&path, line("-3.5"))?;
+        assert_eq!(read_points(&path)?["b.png"].0[4], [9.0, -3.5]);
+        for (last, said) in [("NaN", "no picture"), ("1e30", "no picture"), ("", "line 3"), ("9,9", "line 3")]
+        {
+            std::fs::write(&path, line(last))?;
+            let error = format!("{:#}", read_points(&path).unwrap_err());
+            assert!(error.contains("line 3") && error.contains(said), "{last}: {error}");
+        }
+        std::fs::remove_file(&path)?;
+        let error = format!("{:#}", read_points(&path).unwrap_err());
+        assert!(error.contains("face-points"), "{error}");
+        Ok(())
     }
 
     #[test]
