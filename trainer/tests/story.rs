@@ -7,6 +7,7 @@ use candle_core::Device;
 use engine::{Crop, Frame, Label};
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use trainer::augment::Augment;
 use trainer::bundle::Existing;
 use trainer::config::RunConfig;
@@ -273,6 +274,29 @@ fn a_second_run_does_not_overwrite_the_first() {
     let span = Span { start: Start::Resume, stop_after: None, device: Device::Cpu };
     let error = train(&other, &RunFolder::new(&folder), span, &ProgressBar::hidden()).unwrap_err();
     assert!(error.to_string().contains("configuration"), "{error}");
+}
+
+/// The mean of a run with itself is that run, with all that was fitted to it.
+#[test]
+fn a_mean_of_runs_is_a_run_of_its_own() {
+    let root = common::folder("mean");
+    let config = RunConfig { epochs: 1, ..toy_config(toy_manifest(&root)) };
+    let (folder, mean) = (root.join("run"), root.join("mean"));
+    let trained = run(&config, &folder, Start::Fresh, None);
+    let soup = || {
+        let named = [&folder, &folder].map(|run| run.to_str().unwrap());
+        let output = ["--weights", "1", "3", "--output", mean.to_str().unwrap()];
+        Command::new(env!("CARGO_BIN_EXE_aware")).arg("soup").args(named).args(output).output().unwrap()
+    };
+    let made = soup();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = Judge::open(&RunFolder::new(&mean)).unwrap().metrics;
+    assert_eq!((read.temperature, read.thresholds), (trained.temperature, trained.thresholds));
+    assert_eq!(read.test["all"].auc, trained.test["all"].auc);
+    assert_eq!(read.progress.best_auc, trained.progress.best_auc);
+    let again = soup();
+    assert!(!again.status.success());
+    assert!(String::from_utf8_lossy(&again.stderr).contains("holds a run already"));
 }
 
 #[test]
