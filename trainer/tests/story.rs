@@ -186,7 +186,7 @@ fn a_run_that_is_killed_again_and_again_ends_the_same() {
     let killed = root.join("killed");
     let mut kills = 0;
     for attempt in 1.. {
-        let mut aware = std::process::Command::new(env!("CARGO_BIN_EXE_aware"));
+        let mut aware = Command::new(env!("CARGO_BIN_EXE_aware"));
         aware.args(["train", "--config"]).arg(&file).arg("--output").arg(&killed);
         if RunFolder::new(&killed).last().exists() {
             aware.arg("--resume");
