@@ -2,7 +2,7 @@
 
 use crate::composite::composite;
 use crate::points::Points;
-use crate::raster::{Affine, Raster, shift_hsv};
+use crate::raster::{Affine, Raster, resize, shift_hsv};
 use crate::self_blend::self_blended;
 use engine::preprocess::resize_square;
 use engine::{Crop, Frame};
@@ -226,12 +226,6 @@ pub fn flip(rgb: &mut [u8], side: usize) {
             }
         }
     }
-}
-
-/// A square picture of `from` pixels made `to` pixels wide.
-pub fn resize(rgb: Vec<u8>, from: u32, to: u32) -> Vec<u8> {
-    let frame = Frame::from_rgb(from, from, rgb);
-    resize_square(&frame, &Crop::centre_square(&frame), to)
 }
 
 /// Encodes and decodes as JPEG of `quality`; on an encoder's error the pixels stay as they are.

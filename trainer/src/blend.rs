@@ -1,6 +1,6 @@
 //! A composite of two pictures: the face of one on the head of the other.
 //!
-//! Makes the fake samples that ship, and in training the fakes of which the maker is known. The
+//! Makes the fake samples that ship; training makes its own with [`crate::composite`]. The
 //! recipe is the plain core of Face X-ray (Li et al., arXiv 1912.13458): a soft mask, and the
 //! source's colours moved to the target's inside it.
 

@@ -3,9 +3,8 @@
 //! Eyes, nose, mouth or the whole face of one picture are laid over another one's, in its colours and under a soft mask: Face
 //! X-ray (Li et al., arXiv 1912.13458) with parts of faces besides, fitted by five [`Points`] instead of 68.
 
-use crate::augment::resize;
 use crate::points::Points;
-use crate::raster::{Affine, Raster};
+use crate::raster::{Affine, Raster, resize};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
@@ -56,7 +55,8 @@ pub fn composite(
     if rng.random_bool(0.3) {
         take_light(&mut source, &blended);
     } else {
-        take_colours(&mut source, &blended, &mask, rng.random_bool(0.5));
+        let contrast = if rng.random_bool(0.5) { TAKEN } else { KEPT };
+        take_colours(&mut source, &blended, &mask, contrast);
     }
     if rng.random_bool(0.3) {
         // Pictures of two cameras are rarely equally sharp.
@@ -109,8 +109,13 @@ fn mask(parts: &[Part], points: &Points, side: usize, rng: &mut impl Rng) -> Ras
     Raster::mask(side, |x, y| f32::from(u8::from(inside(x, y)))).blurred(softness)
 }
 
-/// Moves `source`'s mean colour under `mask` to `target`'s, and its contrast as well where `contrast` says so.
-fn take_colours(source: &mut Raster, target: &Raster, mask: &Raster, contrast: bool) {
+/// Least and largest factor of the contrast where it is taken over.
+const TAKEN: [f32; 2] = [0.5, 2.0];
+/// The same where a donor keeps its own.
+const KEPT: [f32; 2] = [1.0, 1.0];
+
+/// Moves `source`'s mean colour under `mask` to `target`'s, and its contrast as far as the factors `[least, largest]` let it.
+fn take_colours(source: &mut Raster, target: &Raster, mask: &Raster, [least, largest]: [f32; 2]) {
     let weight = mask.values.iter().sum::<f32>().max(f32::MIN_POSITIVE);
     for channel in 0..3 {
         let moments = |picture: &Raster| {
@@ -120,7 +125,7 @@ fn take_colours(source: &mut Raster, target: &Raster, mask: &Raster, contrast: b
             (mean, variance.sqrt())
         };
         let ((mean, deviation), (wanted, other)) = (moments(source), moments(target));
-        let factor = if contrast { (other / deviation.max(1.0)).clamp(0.5, 2.0) } else { 1.0 };
+        let factor = (other / deviation.max(1.0)).clamp(least, largest);
         for value in source.values.iter_mut().skip(channel).step_by(3) {
             *value = ((*value - mean) * factor + wanted).clamp(0.0, 255.0);
         }
@@ -201,7 +206,7 @@ mod tests {
         let target = Raster::from_rgb(&[200; SIDE * SIDE * 3], SIDE);
         let source = Raster::from_rgb(&[90; SIDE * SIDE * 3], SIDE);
         let (mut coloured, mut lit) = (source.clone(), source);
-        take_colours(&mut coloured, &target, &mask, true);
+        take_colours(&mut coloured, &target, &mask, TAKEN);
         take_light(&mut lit, &target);
         assert_eq!(coloured.to_rgb(), target.to_rgb());
         assert_eq!(lit.to_rgb(), target.to_rgb());

@@ -1,10 +1,10 @@
 //! One TOML file is one training run.
 
 use crate::augment::Augment;
+use crate::face_points::{PointsByFace, read_points};
 use crate::files::read_text;
 use crate::judged_by::JudgedBy;
 use crate::loss::LossWeights;
-use crate::points::{PointsByFace, read_points};
 use crate::teacher::TeacherConfig;
 use anyhow::{Context, Result, ensure};
 use engine::Preprocess;

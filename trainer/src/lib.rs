@@ -33,6 +33,7 @@ pub mod legacy;
 pub mod duplicates;
 pub mod video;
 pub mod yunet;
+pub mod face_points;
 pub mod faces;
 pub mod locator;
 mod spool;

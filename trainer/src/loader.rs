@@ -2,8 +2,9 @@
 
 use crate::augment::{Augment, Face, Portrait};
 use crate::dataset::Sample;
+use crate::face_points::PointsByFace;
 use crate::files::read_limited;
-use crate::points::{Points, PointsByFace};
+use crate::points::Points;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use engine::frame::MAX_FILE_BYTES;

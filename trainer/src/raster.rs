@@ -1,6 +1,9 @@
-//! What augmentation does to packed pixels: moving, blurring, shifting colours.
+//! What augmentation does to packed pixels: moving, blurring, resizing, shifting colours.
 //!
 //! Pictures are square, `side` pixels wide, values interleaved by channel, rows from the top.
+
+use engine::preprocess::resize_square;
+use engine::{Crop, Frame};
 
 /// A square picture or mask of `channels` values a pixel.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +108,12 @@ impl Raster {
         debug_assert_eq!(self.channels, 3);
         self.values.as_chunks_mut::<3>().0.iter_mut().for_each(change);
     }
+}
+
+/// A square picture of `from` pixels made `to` pixels wide.
+pub fn resize(rgb: Vec<u8>, from: u32, to: u32) -> Vec<u8> {
+    let frame = Frame::from_rgb(from, from, rgb);
+    resize_square(&frame, &Crop::centre_square(&frame), to)
 }
 
 /// `rgb` with its hue turned by `turns` of the colour circle, its saturation and value multiplied; the colours'

@@ -11,9 +11,10 @@ use serde::Deserialize;
 use std::path::Path;
 use std::process::{Command, Output};
 use trainer::dataset::{Sample, read_manifest};
+use trainer::face_points::read_points;
 use trainer::faces::{FaceConfig, FaceFinder, Pick};
 use trainer::loader::{Loader, View};
-use trainer::points::{Points, read_points};
+use trainer::points::Points;
 use trainer::yunet::{Canvas, Face};
 
 const GOLDEN: &str = include_str!("golden/faces.json");

@@ -12,13 +12,13 @@ const QUIET: f64 = 0.05;
 const SLOW: f64 = 0.1;
 /// Media times are rounded, in Matroska to milliseconds; a frame this early is due, in seconds.
 pub const EARLY_S: f64 = 1e-3;
+/// No video is as long; thirty years.
+pub const LATEST_S: f64 = 1e9;
 
 /// When the next frame may be due behind one at `time_s`, of `max_fps` a second; both as [`Sampler`] counts.
 pub fn next_tick_s(time_s: f64, max_fps: f64) -> f64 {
     (((time_s + EARLY_S) * max_fps).floor() + 1.0) / max_fps
 }
-/// No video is as long; thirty years.
-pub const LATEST_S: f64 = 1e9;
 
 /// How densely a video is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trainer::dataset::{Split, read_manifest};
+use trainer::face_points::find_points;
 use trainer::faces::{FaceConfig, FaceFinder, Pick};
 use trainer::files::{read_limited, write_json};
 use trainer::locator::config::LocatorConfig;
@@ -13,7 +14,6 @@ use trainer::locator::evaluate::{PictureSet, compare, video_set};
 use trainer::locator::labels::{DOUBTFUL_SCORE, Labels, label};
 use trainer::locator::learn::{Locator, paths_of, train_locator};
 use trainer::locator::write::{LocatorAbout, write_locator};
-use trainer::points::find_points;
 use trainer::train::{RunFolder, Start};
 use trainer::video::{Coverage, FrameConfig};
 
