@@ -3,8 +3,8 @@
 //! 1. The filter looks at the picture. Where its P(fake) is at or beyond a threshold of its own, it looks at mild
 //!    variants as well, and decides if the answer holds with thresholds that their spread has moved apart
 //!    ([`crate::uncertainty`]).
-//! 2. Else every expert looks, then the meta-model, which decides from all of it ([`crate::meta`]). Its answer passes the
-//!    same test of stability.
+//! 2. Else every expert looks, then the meta-model, which decides from all of it ([`crate::meta`]); an expert without a
+//!    meta-model behind it decides itself. The answer passes the same test of stability.
 //! 3. A stage that is needed and missing leaves the answer uncertain, in a mode that the report names: no network is
 //!    replaced by a guess.
 //!
@@ -139,6 +139,11 @@ impl Cascade {
         self.manifest.uncertainty.as_ref().map_or(&[], |uncertainty| &uncertainty.views)
     }
 
+    /// Whether an answer of `stage` can be the last one: the filter's, or that of whatever is behind all others.
+    fn decides(&self, stage: usize) -> bool {
+        stage == FILTER || stage + 1 == self.manifest.stages.len()
+    }
+
     fn thresholds(&self, stage: usize) -> Thresholds {
         self.preset.thresholds(self.manifest.thresholds_of(&self.manifest.stages[stage]))
     }
@@ -200,15 +205,14 @@ impl Judgement<'_> {
             role: description.role,
             logit: given.logit,
             probability_fake: probability.value(),
-            thresholds: (description.role != Role::Expert).then(|| self.cascade.thresholds(stage)),
+            thresholds: self.cascade.decides(stage).then(|| self.cascade.thresholds(stage)),
             latency_ms,
             backend: backend.into(),
             sha256: entry.map(|entry| entry.sha256.clone()).unwrap_or_default(),
         });
         self.given.push(given);
         self.probabilities.push(probability);
-        self.step =
-            if description.role == Role::Expert { Step::Stage(stage + 1) } else { self.decide(stage) };
+        self.step = if self.cascade.decides(stage) { self.decide(stage) } else { Step::Stage(stage + 1) };
         Ok(())
     }
 
@@ -253,12 +257,12 @@ impl Judgement<'_> {
         self.step = if index + 1 < self.cascade.views().len() {
             Step::View(index + 1)
         } else {
-            // Views follow the filter or the meta-model: whatever answered last.
+            // Views follow what can decide: whatever answered last.
             self.decide(self.probabilities.len() - 1)
         };
     }
 
-    /// What follows from the answer of the filter or of the meta-model.
+    /// What follows from the answer of a stage that can decide.
     fn decide(&self, stage: usize) -> Step {
         let (label, band) = (self.label(stage), self.band(stage));
         let is_last = stage + 1 == self.cascade.manifest.stages.len();

@@ -15,7 +15,7 @@ pub use crate::stage::{Loading, NetworkFormat, Precision, Role, Stage};
 /// Name of the manifest in a bundle's folder.
 pub const MANIFEST_NAME: &str = "manifest.json";
 /// Version of the manifest's schema: an unknown major is refused, a newer minor is read.
-pub const SCHEMA_VERSION: &str = "1.2";
+pub const SCHEMA_VERSION: &str = "1.3";
 /// Largest manifest, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
 /// Largest file of a bundle, in bytes.
@@ -39,7 +39,7 @@ pub struct Manifest {
     /// How a crop becomes the network input.
     pub preprocess: Preprocess,
     /// The networks in the order in which they are loaded and run: a filter, then any number of experts with one
-    /// meta-model behind them.
+    /// meta-model behind them, or one expert that decides itself.
     pub stages: Vec<Stage>,
     /// P(fake) at which an answer counts as sure.
     pub thresholds: Thresholds,
@@ -183,7 +183,7 @@ impl Manifest {
         }
         let roles: Vec<Role> = self.stages.iter().map(|stage| stage.role).collect();
         let is_cascade = match roles.as_slice() {
-            [Role::Filter] => true,
+            [Role::Filter] | [Role::Filter, Role::Expert] => true,
             [Role::Filter, experts @ .., Role::Meta] => {
                 !experts.is_empty() && experts.iter().all(|&role| role == Role::Expert)
             }
@@ -191,7 +191,7 @@ impl Manifest {
         };
         if !is_cascade {
             return Err(refusal(
-                "stages are neither one filter nor filter, experts and meta in this order".into(),
+                "stages are neither one filter, nor a filter and an expert, nor filter, experts and meta in this order".into(),
             ));
         }
         if self.stages[0].loading == Loading::Lazy {

@@ -23,7 +23,7 @@ fn manifest(views: &[View]) -> Value {
     let entries: Vec<FileEntry> = files.iter().map(|name| FileEntry::of(*name, name.as_bytes())).collect();
     let preprocess = |size: u32| json!({ "size": size, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25] });
     json!({
-        "schema_version": "1.2",
+        "schema_version": "1.3",
         "name": "toy",
         "version": "0",
         "licence": "none",
@@ -157,6 +157,25 @@ fn e1_each_branch_has_its_decider_and_its_label() {
         let spent = if by == "filter" { 10 } else { 3210 };
         assert_eq!(report.multiply_adds, Some(Cost { spent, all_stages: 3210 }));
     }
+}
+
+#[test]
+fn e1_an_expert_without_a_meta_model_decides_itself() {
+    let mut manifest = manifest(&[View::Closer]);
+    let stages = manifest["stages"].clone();
+    manifest["stages"] = json!([stages[0], stages[1]]);
+    let cascade = cascade(&manifest);
+    // The expert's logit is 1.25 at a temperature of 2: P(fake) 0.651, beyond 0.6.
+    let unsure = Fakes { filter: logit(0.5), views: vec![logit(0.5)], ..Fakes::default() };
+    let (report, asked) = unsure.judge(&cascade);
+    assert_eq!(asked, [0, 1, 0], "filter, expert, and the view of what is sure");
+    assert_eq!((report.verdict.label, report.verdict.decided_by.as_str()), (Label::Fake, "a"));
+    assert_eq!(report.verdict.probability_fake, probability_fake(1.25, 2.0));
+    assert_eq!(report.stages[1].thresholds, Some(Thresholds { lower: 0.3, upper: 0.6 }));
+    assert_eq!(report.multiply_adds, Some(Cost { spent: 220, all_stages: 210 }));
+    let sure = Fakes { filter: logit(0.9), views: vec![logit(0.9)], ..Fakes::default() };
+    let (report, asked) = sure.judge(&cascade);
+    assert_eq!((asked.as_slice(), report.verdict.decided_by.as_str()), (&[0, 0][..], "filter"));
 }
 
 #[test]
@@ -360,7 +379,7 @@ fn stages_in_another_order_or_with_other_roles_are_refused() {
             manifest["stages"] = numbers.iter().map(|&number| all[number].clone()).collect();
         }
     };
-    for numbers in [&[1, 2, 3][..], &[0, 1], &[0, 3], &[0, 3, 1], &[3], &[0, 1, 3, 3]] {
+    for numbers in [&[1, 2, 3][..], &[0, 1, 2], &[1, 0], &[0, 3], &[0, 3, 1], &[3], &[0, 1, 3, 3]] {
         refused("in this order", &stages(numbers));
     }
     refused("another use", &stages(&[0, 1, 1, 3]));

@@ -4,6 +4,7 @@ use crate::augment::{Augment, Face, Portrait};
 use crate::dataset::Sample;
 use crate::face_points::PointsByFace;
 use crate::files::read_limited;
+use crate::memory::available_bytes;
 use crate::points::Points;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
@@ -18,8 +19,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
 
-/// Decoded bytes that are kept in memory; pictures past it are decoded each time.
-const MAX_KEPT_BYTES: usize = 4 << 30;
+/// Decoded bytes that a loader keeps in memory where the system does not say how much there is.
+const KEPT_BYTES: u64 = 4 << 30;
+/// What a loader keeps of the memory that is there: a run has three of them, and others may run beside it.
+const KEPT_SHARE: u64 = 5;
 /// Batches that wait for the network.
 const PREFETCH: usize = 2;
 
@@ -79,8 +82,9 @@ pub struct Loader {
 impl Loader {
     /// A loader of `samples`; pictures are decoded when first used.
     pub fn new(samples: Vec<Sample>, preprocess: Preprocess) -> Self {
-        let frames =
-            Frames { kept: samples.iter().map(|_| OnceLock::new()).collect(), bytes: AtomicUsize::new(0) };
+        let limit = available_bytes().map_or(KEPT_BYTES, |bytes| bytes / KEPT_SHARE) as usize;
+        let kept = samples.iter().map(|_| OnceLock::new()).collect();
+        let frames = Frames { kept, bytes: AtomicUsize::new(0), limit };
         let points = Arc::new(vec![None; samples.len()]);
         Loader { samples: Arc::new(samples), points, frames: Arc::new(frames), preprocess }
     }
@@ -266,10 +270,12 @@ impl Look<'_> {
     }
 }
 
-/// Decoded pictures, kept while there is room.
+/// Decoded pictures, kept while there is room; those past it are decoded each time.
 struct Frames {
     kept: Vec<OnceLock<Arc<Frame>>>,
     bytes: AtomicUsize,
+    /// The most bytes.
+    limit: usize,
 }
 
 impl Frames {
@@ -281,7 +287,7 @@ impl Frames {
         let bytes = read_limited(&sample.image_path, MAX_FILE_BYTES as u64)?;
         let frame = Arc::new(Frame::from_encoded(&bytes).with_context(context)?);
         let size = frame.rgb().len();
-        if self.bytes.fetch_add(size, Ordering::Relaxed) + size <= MAX_KEPT_BYTES {
+        if self.bytes.fetch_add(size, Ordering::Relaxed) + size <= self.limit {
             return Ok(self.kept[index].get_or_init(|| frame).clone());
         }
         self.bytes.fetch_sub(size, Ordering::Relaxed);

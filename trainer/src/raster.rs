@@ -85,28 +85,37 @@ impl Raster {
         let weight = |i: isize| (-0.5 * (i as f32 / sigma).powi(2)).exp();
         let weights: Vec<f32> = (-radius..=radius).map(weight).collect();
         let sum: f32 = weights.iter().sum();
-        let pass = |source: &Raster, [right, down]: [isize; 2]| {
-            let mut values = Vec::with_capacity(source.values.len());
-            for y in 0..self.side as isize {
-                for x in 0..self.side as isize {
-                    for channel in 0..self.channels {
-                        let taps = (-radius..=radius).zip(&weights);
-                        let value: f32 = taps
-                            .map(|(i, weight)| weight * source.at(x + i * right, y + i * down, channel))
-                            .sum();
-                        values.push(value / sum);
-                    }
-                }
+        let weights: Vec<f32> = weights.iter().map(|weight| weight / sum).collect();
+        let (side, channels) = (self.side, self.channels);
+        let width = side * channels;
+        let reach = radius as usize * channels;
+        let (mut padded, mut across) = (vec![0.0; width + 2 * reach], vec![0.0; self.values.len()]);
+        for (row, out) in self.values.chunks_exact(width).zip(across.chunks_exact_mut(width)) {
+            for (place, pixel) in padded.chunks_exact_mut(channels).enumerate() {
+                let x = (place as isize - radius).clamp(0, side as isize - 1) as usize;
+                pixel.copy_from_slice(&row[x * channels..][..channels]);
             }
-            Raster { values, ..*self }
-        };
-        pass(&pass(self, [1, 0]), [0, 1])
+            add_weighted(weights.iter().enumerate().map(|(i, weight)| (*weight, &padded[i * channels..])), out);
+        }
+        let mut values = vec![0.0; self.values.len()];
+        for (y, out) in values.chunks_exact_mut(width).enumerate() {
+            let row = |i: usize| (y as isize + i as isize - radius).clamp(0, side as isize - 1) as usize;
+            add_weighted(weights.iter().enumerate().map(|(i, weight)| (*weight, &across[row(i) * width..])), out);
+        }
+        Raster { values, ..*self }
     }
 
     /// Changes each pixel of an RGB picture.
     pub fn each_pixel(&mut self, change: impl Fn(&mut [f32; 3])) {
         debug_assert_eq!(self.channels, 3);
         self.values.as_chunks_mut::<3>().0.iter_mut().for_each(change);
+    }
+}
+
+/// Adds to `out` rows times their weights, whole rows at a time.
+fn add_weighted<'a>(rows: impl Iterator<Item = (f32, &'a [f32])>, out: &mut [f32]) {
+    for (weight, row) in rows {
+        out.iter_mut().zip(row).for_each(|(out, value)| *out += weight * value);
     }
 }
 
