@@ -3,8 +3,9 @@
 //! 1. The filter looks at the picture. Where its P(fake) is at or beyond a threshold of its own, it looks at mild
 //!    variants as well, and decides if the answer holds with thresholds that their spread has moved apart
 //!    ([`crate::uncertainty`]).
-//! 2. Else every expert looks, then the meta-model, which decides from all of it ([`crate::meta`]); an expert without a
-//!    meta-model behind it decides itself. The answer passes the same test of stability.
+//! 2. Else every expert looks, then the meta-model, which decides from all of it ([`crate::meta`]). Its answer passes the
+//!    same test, by the filter's variants. An expert without a meta-model behind it decides itself, and looks at the
+//!    variants itself.
 //! 3. A stage that is needed and missing leaves the answer uncertain, in a mode that the report names: no network is
 //!    replaced by a guess.
 //!
@@ -61,7 +62,11 @@ pub struct Judgement<'a> {
     probabilities: Vec<ProbabilityFake>,
     reports: Vec<StageReport>,
     views: Vec<ViewReport>,
+    /// The stage that looked at the views.
+    viewer: Option<usize>,
     uncertainty: Option<f64>,
+    /// Multiply-adds of all views so far.
+    views_cost: u64,
     missing: Vec<String>,
 }
 
@@ -69,8 +74,8 @@ pub struct Judgement<'a> {
 enum Step {
     /// The stage of this index runs.
     Stage(usize),
-    /// The filter runs on the view of this index.
-    View(usize),
+    /// The stage runs on the view of this index.
+    View(usize, usize),
     /// The stage of this index decided, with these thresholds.
     Decided(usize, Thresholds),
 }
@@ -118,7 +123,9 @@ impl Cascade {
             probabilities: Vec::new(),
             reports: Vec::new(),
             views: Vec::new(),
+            viewer: None,
             uncertainty: None,
+            views_cost: 0,
             missing: Vec::new(),
         })
     }
@@ -128,9 +135,9 @@ impl Cascade {
         self.manifest.preprocess_of(stage).tensor(frame, crop)
     }
 
-    /// The filter's input `[1, 3, S, S]` for `view` of `crop` in `frame`.
-    pub fn view_input(&self, view: View, frame: &Frame, crop: &Crop) -> Tensor {
-        let preprocess = self.manifest.preprocess_of(&self.manifest.stages[FILTER]);
+    /// The input `[1, 3, S, S]` of `stage`, which is no meta-model, for `view` of `crop` in `frame`.
+    pub fn view_input(&self, stage: &Stage, view: View, frame: &Frame, crop: &Crop) -> Tensor {
+        let preprocess = self.manifest.preprocess_of(stage);
         preprocess.normalise(&view.rgb(frame, crop, preprocess.size))
     }
 
@@ -160,9 +167,10 @@ impl Judgement<'_> {
             Step::Stage(stage) => {
                 Next::Run { stage, input: cascade.input(&stages[stage], self.frame, &self.crop) }
             }
-            Step::View(index) => {
-                let input = cascade.view_input(cascade.views()[index], self.frame, &self.crop);
-                Next::Run { stage: FILTER, input }
+            Step::View(stage, index) => {
+                let input =
+                    cascade.view_input(&stages[stage], cascade.views()[index], self.frame, &self.crop);
+                Next::Run { stage, input }
             }
             Step::Decided(stage, band) => Next::Done(Box::new(self.report(stage, band))),
         }
@@ -189,14 +197,20 @@ impl Judgement<'_> {
             let probability = ProbabilityFake::of_logit(given.logit, description.temperature);
             (given, probability)
         };
-        if let Step::View(index) = self.step {
+        if let Step::View(_, index) = self.step {
+            if index == 0 {
+                // Those that another stage looked at before made no answer.
+                self.views.clear();
+                (self.viewer, self.uncertainty) = (Some(stage), None);
+            }
+            self.views_cost = self.views_cost.saturating_add(description.multiply_adds.unwrap_or(0));
             self.views.push(ViewReport {
                 view: self.cascade.views()[index],
                 logit: given.logit,
                 probability_fake: probability.value(),
                 latency_ms,
             });
-            self.viewed(probability, index);
+            self.viewed(stage, probability, index);
             return Ok(());
         }
         let entry = self.cascade.manifest.file(&description.file);
@@ -237,7 +251,7 @@ impl Judgement<'_> {
     fn expect(&self, stage: usize) -> Result<(), Error> {
         let asked = match self.step {
             Step::Stage(stage) => Some(stage),
-            Step::View(_) => Some(FILTER),
+            Step::View(stage, _) => Some(stage),
             Step::Decided(..) => None,
         };
         if asked == Some(stage) {
@@ -250,12 +264,12 @@ impl Judgement<'_> {
         })
     }
 
-    /// Takes the filter's answer to the view of `index`.
-    fn viewed(&mut self, probability: ProbabilityFake, index: usize) {
-        let distance = spread(self.probabilities[FILTER], &[probability]);
+    /// Takes the answer of `stage` to the view of `index`.
+    fn viewed(&mut self, stage: usize, probability: ProbabilityFake, index: usize) {
+        let distance = spread(self.probabilities[stage], &[probability]);
         self.uncertainty = Some(self.uncertainty.map_or(distance, |so_far| so_far.max(distance)));
         self.step = if index + 1 < self.cascade.views().len() {
-            Step::View(index + 1)
+            Step::View(stage, index + 1)
         } else {
             // Views follow what can decide: whatever answered last.
             self.decide(self.probabilities.len() - 1)
@@ -266,8 +280,10 @@ impl Judgement<'_> {
     fn decide(&self, stage: usize) -> Step {
         let (label, band) = (self.label(stage), self.band(stage));
         let is_last = stage + 1 == self.cascade.manifest.stages.len();
-        if label != Label::Uncertain && self.uncertainty.is_none() && !self.cascade.views().is_empty() {
-            return Step::View(0);
+        // A meta-model sees no picture: the filter looks for it.
+        let viewer = if self.cascade.manifest.stages[stage].role == Role::Meta { FILTER } else { stage };
+        if label != Label::Uncertain && self.viewer != Some(viewer) && !self.cascade.views().is_empty() {
+            return Step::View(viewer, 0);
         }
         if is_last || band.label(self.probabilities[stage]) != Label::Uncertain {
             return Step::Decided(stage, band);
@@ -320,9 +336,8 @@ impl Judgement<'_> {
         let costs: Option<Vec<u64>> =
             self.cascade.manifest.stages.iter().map(|stage| stage.multiply_adds).collect();
         let costs = costs?;
-        let views = costs[FILTER].saturating_mul(self.views.len() as u64);
         let sum = |costs: &[u64]| costs.iter().fold(0, |sum: u64, cost| sum.saturating_add(*cost));
-        Some(Cost { spent: sum(&costs[..self.given.len()]).saturating_add(views), all_stages: sum(&costs) })
+        Some(Cost { spent: sum(&costs[..self.given.len()]).saturating_add(self.views_cost), all_stages: sum(&costs) })
     }
 
     fn notices(&self, is_unstable: bool) -> Vec<Notice> {

@@ -259,8 +259,9 @@ impl Detector {
         }
         let mut views = Vec::new();
         for &view in cascade.views() {
-            let outputs = self.run(FILTER, &cascade.view_input(view, frame, crop))?;
-            views.push(answer(&cascade.manifest().stages[FILTER], &outputs)?.1);
+            let filter = &cascade.manifest().stages[FILTER];
+            let outputs = self.run(FILTER, &cascade.view_input(filter, view, frame, crop))?;
+            views.push(answer(filter, &outputs)?.1);
         }
         let main = stages[FILTER].as_ref().map(|(_, probability)| *probability);
         let uncertainty = main.filter(|_| !views.is_empty()).map(|main| spread(main, &views));

@@ -28,7 +28,8 @@ pub struct Report {
     pub faces: Vec<FaceReport>,
     /// What each stage said, in the order in which they ran.
     pub stages: Vec<StageReport>,
-    /// What the first stage said of mild variants of the picture; empty if no answer was sure enough to ask.
+    /// What the stage that decided said of mild variants of the picture, or the filter where that was a meta-model; empty if no
+    /// answer was sure enough to ask.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<ViewReport>,
     /// The largest distance of a view's answer from the picture's, in log-odds; absent without views.

@@ -166,13 +166,20 @@ fn e1_an_expert_without_a_meta_model_decides_itself() {
     manifest["stages"] = json!([stages[0], stages[1]]);
     let cascade = cascade(&manifest);
     // The expert's logit is 1.25 at a temperature of 2: P(fake) 0.651, beyond 0.6.
-    let unsure = Fakes { filter: logit(0.5), views: vec![logit(0.5)], ..Fakes::default() };
+    let unsure = Fakes { filter: logit(0.5), ..Fakes::default() };
     let (report, asked) = unsure.judge(&cascade);
-    assert_eq!(asked, [0, 1, 0], "filter, expert, and the view of what is sure");
+    assert_eq!(asked, [0, 1, 1], "filter, expert, and the expert's view of what is sure");
     assert_eq!((report.verdict.label, report.verdict.decided_by.as_str()), (Label::Fake, "a"));
     assert_eq!(report.verdict.probability_fake, probability_fake(1.25, 2.0));
+    assert_eq!((report.uncertainty, report.views[0].logit), (Some(0.0), 1.25));
     assert_eq!(report.stages[1].thresholds, Some(Thresholds { lower: 0.3, upper: 0.6 }));
-    assert_eq!(report.multiply_adds, Some(Cost { spent: 220, all_stages: 210 }));
+    assert_eq!(report.multiply_adds, Some(Cost { spent: 410, all_stages: 210 }));
+    // Where the filter's answer does not hold in its view, the expert's view counts, not the filter's.
+    let shaken = Fakes { filter: logit(0.9), views: vec![logit(0.5)], ..Fakes::default() };
+    let (report, asked) = shaken.judge(&cascade);
+    assert_eq!(asked, [0, 0, 1, 1]);
+    assert_eq!((report.verdict.label, report.uncertainty, report.views.len()), (Label::Fake, Some(0.0), 1));
+    assert_eq!(report.multiply_adds, Some(Cost { spent: 420, all_stages: 210 }));
     let sure = Fakes { filter: logit(0.9), views: vec![logit(0.9)], ..Fakes::default() };
     let (report, asked) = sure.judge(&cascade);
     assert_eq!((asked.as_slice(), report.verdict.decided_by.as_str()), (&[0, 0][..], "filter"));

@@ -1,13 +1,13 @@
 //! What a fitted cascade is worth on pictures that nothing was fitted on.
 
-use crate::boosting::Ensemble;
 use crate::cascade::Selection;
 use crate::dataset::Sample;
+use crate::decider::Decider;
 use crate::evaluate::{number, with_interval};
 use crate::figure::{Axis, BLUE, Figure, INK, Mark, ORANGE, Panel, Series, TEAL};
 use crate::files::{read_limited, write_json, write_whole};
 use crate::metrics::{Metrics, Scored, auc, auc_interval, percentiles, sigmoid};
-use crate::stacking::{Row, Stacked, Strategy, Table, plain};
+use crate::stacking::{Row, Stacked, Strategy, Table};
 use anyhow::{Context, Result, bail};
 use engine::frame::MAX_FILE_BYTES;
 use engine::uncertainty::{Uncertainty, widened};
@@ -34,11 +34,13 @@ pub struct Fit {
     pub filter: Thresholds,
     /// The threshold that keeps leakage and filtration within their limits, if there is one.
     pub selection: Option<Selection>,
-    /// Where the meta-model's answer counts as sure.
-    pub meta: Thresholds,
-    /// The meta-model, its temperature in its leaves.
-    pub ensemble: Ensemble,
-    /// How it was chosen.
+    /// Where the last word counts as sure.
+    pub last: Thresholds,
+    /// Who has it.
+    pub decider: Decider,
+    /// AUC of the first expert alone on the validation split, by what the meta-model was chosen by.
+    pub expert_auc: Option<f64>,
+    /// How the meta-model was chosen, whether it ships or not.
     pub stacked: Stacked,
     /// Of the stages before the meta-model.
     pub temperatures: Vec<f64>,
@@ -65,12 +67,16 @@ pub struct Sources<'a> {
 /// The report of `aware fit-cascade`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Strategy that was chosen.
+    /// Whether the meta-model is a part of the bundle: it is left out where the only expert knows as much.
+    pub has_meta_model: bool,
+    /// Strategy that was chosen for it.
     pub strategy: Strategy,
     /// Number of trials behind the choice.
     pub trials: usize,
     /// AUC of the chosen meta-model out of fold on the validation split: of the best of all trials, so a little too high.
     pub val_auc_out_of_fold: f64,
+    /// AUC of the first expert alone on the validation split, counted in the same way.
+    pub val_auc_of_expert: Option<f64>,
     /// AUC of each stage alone on the validation split.
     pub val_stages: BTreeMap<String, Option<f64>>,
     /// Temperatures of the stages, the meta-model's last.
@@ -79,15 +85,15 @@ pub struct Report {
     pub filter_thresholds: Thresholds,
     /// Whether a threshold has less than 5 % leakage and more than 30 % filtration on the validation split.
     pub leakage_selection: Option<Selection>,
-    /// Where the meta-model's answer counts as sure.
-    pub meta_thresholds: Thresholds,
+    /// Where the last word counts as sure.
+    pub last_thresholds: Thresholds,
     /// Share of the gain by value.
     pub importance: BTreeMap<String, f64>,
     /// Share of the gain by stage.
     pub contribution: BTreeMap<String, f64>,
     /// Each stage alone on the test split.
     pub stages: BTreeMap<String, Metrics>,
-    /// The meta-model on every picture of the test split.
+    /// Whoever has the last word, on every picture of the test split.
     pub all_stages: Metrics,
     /// What the cascade says of the test split.
     pub cascade: Metrics,
@@ -151,13 +157,6 @@ pub fn judge(fit: &Fit, about: &Sources, detector: &mut Detector, seed: u64) -> 
         };
         table.rows.iter().map(one).collect()
     };
-    let all = |table: &Table| -> Vec<Scored> {
-        let one = |row: &Row| Scored {
-            score: sigmoid(f64::from(fit.ensemble.logit(&plain(row)))),
-            fake: row.is_fake(),
-        };
-        table.rows.iter().map(one).collect()
-    };
     let names = about.names;
     let val_stages: BTreeMap<String, Option<f64>> =
         names.iter().enumerate().map(|(index, name)| (name.clone(), auc(&stage(val, index)))).collect();
@@ -165,10 +164,10 @@ pub fn judge(fit: &Fit, about: &Sources, detector: &mut Detector, seed: u64) -> 
         let of = |index: usize| val_stages[&names[index]].unwrap_or(0.0);
         of(a).total_cmp(&of(b))
     });
-    let (by_all, by_best) = (all(test), stage(test, best.unwrap_or(0)));
+    let (by_all, by_best) = (fit.decider.scored(test), stage(test, best.unwrap_or(0)));
     let (cascade, statistics) = by_engine(about, detector)?;
     let groups: Vec<&str> = test.rows.iter().map(|row| row.source.as_str()).collect();
-    let importance = fit.ensemble.importance(val.columns.len());
+    let importance = fit.stacked.ensemble.importance(val.columns.len());
     let mut contribution: BTreeMap<String, f64> = BTreeMap::new();
     for (column, share) in val.columns.iter().zip(&importance) {
         *contribution.entry(names[column.stage].clone()).or_default() += share;
@@ -179,14 +178,16 @@ pub fn judge(fit: &Fit, about: &Sources, detector: &mut Detector, seed: u64) -> 
     let costs = costs.context("a network's cost is not known")?;
     let curve = Curve { fit, filter: (&stage(val, 0), &stage(test, 0)), all: &by_all, test, costs: &costs };
     Ok(Report {
+        has_meta_model: fit.decider.is_meta(),
         strategy: fit.stacked.best.strategy,
         trials: fit.stacked.trials.len(),
         val_auc_out_of_fold: fit.stacked.best.auc,
+        val_auc_of_expert: fit.expert_auc,
         val_stages,
         temperatures: fit.temperatures.iter().copied().chain([fit.meta_temperature]).collect(),
         filter_thresholds: fit.filter,
         leakage_selection: fit.selection.clone(),
-        meta_thresholds: fit.meta,
+        last_thresholds: fit.last,
         importance: named.filter(|(_, share)| *share > 0.0).collect(),
         contribution,
         stages: names
@@ -255,7 +256,7 @@ struct Curve<'a> {
     fit: &'a Fit,
     /// P(fake) of the filter on validation and test split.
     filter: (&'a [Scored], &'a [Scored]),
-    /// P(fake) of the meta-model on the test split.
+    /// P(fake) of the last word on the test split.
     all: &'a [Scored],
     test: &'a Table,
     /// Multiply-adds of each stage.
@@ -384,6 +385,7 @@ impl Report {
         let stages: BTreeMap<&str, Option<f64>> =
             self.stages.iter().map(|(name, metrics)| (name.as_str(), metrics.auc)).collect();
         serde_json::json!({
+            "has_meta_model": self.has_meta_model,
             "strategy": self.strategy,
             "val_auc_out_of_fold": self.val_auc_out_of_fold,
             "test_auc_of_stages": stages,
@@ -408,8 +410,12 @@ impl Report {
             )
         };
         let mut text = format!(
-            "meta-model: {:?}, best of {} trials, AUC {:.4} out of fold on the validation split\n",
-            self.strategy, self.trials, self.val_auc_out_of_fold
+            "meta-model: {:?}, best of {} trials, AUC {:.4} out of fold on the validation split, the first expert's {}\n{}",
+            self.strategy,
+            self.trials,
+            self.val_auc_out_of_fold,
+            number(self.val_auc_of_expert),
+            if self.has_meta_model { "" } else { "it knows no more than the expert, which decides without it\n" }
         );
         text += &format!("test split, {} real, {} fake:\n", self.cascade.real, self.cascade.fake);
         text += &format!(

@@ -6,13 +6,14 @@ use crate::bundle::Existing;
 use crate::cascade::{Selection, select_threshold};
 use crate::cascade_report::{Fit, Report, Sources, judge};
 use crate::dataset::{Sample, Split, read_manifest};
+use crate::decider::Decider;
 use crate::deployment::DeploymentConfig;
 use crate::export::{CascadeContent, network_format, trees_bytes, write_cascade};
 use crate::files::{read_limited, write_json, write_whole};
 use crate::loader::Loader;
 use crate::metrics::Scored;
 use crate::stacking::{SearchConfig, Stacked, Table, Trial, scored, stack};
-use crate::temperature::{fit_temperature, fit_thresholds};
+use crate::temperature::fit_temperature;
 use crate::train::select;
 use crate::trivial::Control;
 use anyhow::{Context, Result, ensure};
@@ -90,16 +91,20 @@ pub fn fit_cascade(
     ensure!(!plan.experts.is_empty(), "a cascade needs an expert");
     std::fs::create_dir_all(&plan.work).with_context(|| format!("cannot make {}", plan.work.display()))?;
 
-    let parts = parts(plan, &train, bar)?;
+    let mut parts = parts(plan, &train, bar)?;
     let tables = Tables { plan, parts: &parts, bar };
     let val_table = tables.of(Split::Val, &val)?;
+    bar.set_message("test split");
+    let test_table = tables.of(Split::Test, &test)?;
     let fit = fit(plan, &val_table, &parts, bar)?;
 
     let sources: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
+    if !fit.decider.is_meta() {
+        // Nobody reads the values that were added for the meta-model.
+        parts[1].onnx = Part::read(&plan.experts[0])?.onnx;
+    }
     let content = content(plan, naming, &parts, &fit, &val_table)?;
     let manifest = write_cascade(content.clone(), deployment, naming.existing, &naming.folder)?;
-    bar.set_message("test split");
-    let test_table = tables.of(Split::Test, &test)?;
     let mut detector = Detector::load(&crate::bundle::read_bundle(&naming.folder)?)?;
     let controls = Control::fit(&Loader::new(train, parts[0].preprocess.clone()))?
         .scores(&Loader::new(test.clone(), parts[0].preprocess.clone()))?;
@@ -206,14 +211,28 @@ fn fit(plan: &CascadePlan, val: &Table, parts: &[Part], bar: &ProgressBar) -> Re
         let one = |s: &Scored| Scored { score: probability_fake(s.score as f32, temperature), ..*s };
         logits.iter().map(one).collect()
     };
+    let (sets, judged_by) = (val.sets(), plan.search.judged_by);
+    // A meta-model that knows no more than the only expert is one stage too many.
+    let expert = logits(1);
+    let expert_auc = judged_by.auc(&sets, &expert);
+    let is_better = parts.len() > 2 || expert_auc.is_none_or(|auc| stacked.best.auc > auc);
+    let (decider, last) = if is_better {
+        let ensemble = stacked.ensemble.clone().cooled(meta_temperature);
+        (Decider::Meta(ensemble), probabilities(&meta_logits, meta_temperature))
+    } else {
+        let column = val.columns.iter().position(|column| column.stage == 1).context("the expert gave nothing")?;
+        (Decider::Expert { column, temperature: temperatures[1] }, probabilities(&expert, temperatures[1]))
+    };
     let filter = probabilities(&logits(0), temperatures[0]);
     let groups: Vec<&str> = val.rows.iter().map(|row| row.source.as_str()).collect();
     let selection = select_threshold(&filter, &groups, SEED);
+    let sure = judged_by.thresholds(&sets, &filter, WANTED_PRECISION);
     Ok(Fit {
-        filter: filter_thresholds(&filter, selection.as_ref()),
+        filter: filter_thresholds(sure, selection.as_ref()),
         selection,
-        meta: fit_thresholds(&probabilities(&meta_logits, meta_temperature), WANTED_PRECISION),
-        ensemble: stacked.ensemble.clone().cooled(meta_temperature),
+        last: judged_by.thresholds(&sets, &last, WANTED_PRECISION),
+        decider,
+        expert_auc,
         stacked,
         temperatures,
         meta_temperature,
@@ -221,17 +240,16 @@ fn fit(plan: &CascadePlan, val: &Table, parts: &[Part], bar: &ProgressBar) -> Re
     })
 }
 
-/// Where the filter answers alone: where it is right often enough, and on the side of the reals never above the threshold
-/// that keeps leakage within its limit, if there is one.
-fn filter_thresholds(filter: &[Scored], selection: Option<&Selection>) -> Thresholds {
-    let sure = fit_thresholds(filter, WANTED_PRECISION);
+/// Where the filter answers alone: where it is `sure`, and on the side of the reals never above the threshold that keeps
+/// leakage within its limit, if there is one.
+fn filter_thresholds(sure: Thresholds, selection: Option<&Selection>) -> Thresholds {
     let lower = selection.map_or(sure.lower, |selection| sure.lower.min(selection.threshold));
     Thresholds { lower, ..sure }
 }
 
 /// The meta-model, with trials kept line by line.
 fn stack_resumably(plan: &CascadePlan, val: &Table) -> Result<Stacked> {
-    let key = sha256_hex(&serde_json::to_vec(&(val, plan.search.folds, plan.search.seed))?);
+    let key = sha256_hex(&serde_json::to_vec(&(val, plan.search.folds, plan.search.seed, plan.search.judged_by))?);
     let path = plan.work.join(format!("trials-{}.jsonl", &key[..16]));
     let text = read_limited(&path, MAX_TABLE_BYTES).unwrap_or_default();
     // A line that was broken off is tried again.
@@ -273,16 +291,18 @@ fn content(
         };
         stages.push((stage, part.onnx.clone()));
     }
-    let names: Vec<String> = val.columns.iter().map(|column| column.name.clone()).collect();
-    let meta = Stage { role: Role::Meta, loading: Loading::Lazy, ..Stage::filter("meta", "meta.onnx", 1.0) };
-    stages.push((meta, trees_bytes(&fit.ensemble, &names, Vec::new())?));
+    if let Decider::Meta(ensemble) = &fit.decider {
+        let names: Vec<String> = val.columns.iter().map(|column| column.name.clone()).collect();
+        let meta = Stage { role: Role::Meta, loading: Loading::Lazy, ..Stage::filter("meta", "meta.onnx", 1.0) };
+        stages.push((meta, trees_bytes(ensemble, &names, Vec::new())?));
+    }
     Ok(CascadeContent {
         name: naming.name.clone(),
         version: naming.version.clone(),
         licence: naming.licence.clone(),
         card: naming.card.clone(),
         preprocess: parts[0].preprocess.clone(),
-        thresholds: fit.meta,
+        thresholds: fit.last,
         uncertainty: plan.uncertainty.clone(),
         stages,
         training: serde_json::Value::Null,

@@ -14,8 +14,8 @@
 //! 7. [`export`]: network -> ONNX or TFLite, in floats or integers -> [`bundle`] as [`deployment`] says, read back and
 //!    checked, by [`validation`] on any machine; [`profile`]: where its time goes, beside what the machine can do ([`roofline`]), and its [`memory`];
 //! 8. [`optimize`] over [`quantisation`] and [`distill`]: the best epoch learns in integers, is exported and held to the engine; [`unfold`]: a written file becomes a network again;
-//! 9. [`fit_cascade`]: networks -> their [`answers`] -> a meta-model of trees ([`stacking`] over [`boosting`]) -> a bundle of several
-//!    stages, with a [`cascade_report`];
+//! 9. [`fit_cascade`]: networks -> their [`answers`] -> a meta-model of trees ([`stacking`] over [`boosting`]), where it knows more than an
+//!    expert alone ([`decider`]) -> a bundle of several stages, with a [`cascade_report`];
 //! 10. [`locator`]: the face detector, from boxes of another one to a folder that [`faces`] reads;
 //! 11. [`detect`]: pictures on disk -> reports, with the bundle, in a [`batch`] by all cores, and the [`heat`] of what moved them; [`video_detect`]: videos ([`ffmpeg`], [`video_stream`]), by the
 //!     faces in them ([`regions`]), drawn as a [`timeline`] and by [`annotate`]; [`scan`]: folders of many, by many processes, which an
@@ -93,6 +93,7 @@ pub mod optimize;
 pub mod deployment;
 pub mod bundle;
 pub mod answers;
+pub mod decider;
 pub mod cascade_report;
 pub mod fit_cascade;
 pub mod validation;

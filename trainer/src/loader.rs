@@ -101,6 +101,11 @@ impl Loader {
         &self.samples
     }
 
+    /// The set of each sample.
+    pub fn sets(&self) -> Vec<&str> {
+        self.samples.iter().map(|sample| sample.dataset.as_str()).collect()
+    }
+
     /// The decoded picture of sample `index`.
     ///
     /// # Errors

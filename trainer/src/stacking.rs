@@ -4,7 +4,8 @@
 //! what the trees learn holds for the networks that ship. Folds keep the pictures of one source together.
 
 use crate::boosting::{BoostingConfig, Ensemble};
-use crate::metrics::{Scored, auc};
+use crate::judged_by::JudgedBy;
+use crate::metrics::Scored;
 use anyhow::{Context, Result, ensure};
 use nalgebra::DMatrix;
 use rand::seq::SliceRandom;
@@ -50,6 +51,13 @@ pub struct Row {
     pub values: Vec<f32>,
     /// How far the views move the filter's answer, in log-odds.
     pub uncertainty: f64,
+}
+
+impl Table {
+    /// The set of each row.
+    pub fn sets(&self) -> Vec<&str> {
+        self.rows.iter().map(|row| row.dataset.as_str()).collect()
+    }
 }
 
 impl Row {
@@ -190,6 +198,8 @@ pub struct SearchConfig {
     pub search: Search,
     /// Draws folds, kinds of trees and rows.
     pub seed: u64,
+    /// What the best one is best at.
+    pub judged_by: JudgedBy,
 }
 
 /// How kinds of trees are chosen.
@@ -204,7 +214,7 @@ pub enum Search {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        SearchConfig { folds: 5, trials: 40, search: Search::Random, seed: 1 }
+        SearchConfig { folds: 5, trials: 40, search: Search::Random, seed: 1, judged_by: JudgedBy::Sets }
     }
 }
 
@@ -279,7 +289,7 @@ pub struct Trial {
     pub strategy: Strategy,
     /// Which trees.
     pub boosting: BoostingConfig,
-    /// AUC of all pictures, each judged by trees that saw neither it nor its source.
+    /// AUC by what the search is judged by, each picture judged by trees that saw neither it nor its source.
     pub auc: f64,
 }
 
@@ -350,7 +360,8 @@ pub fn stack(
             return Ok(trial.clone());
         }
         let logits = out_of_fold(table, &folds, strategy, &boosting)?;
-        let auc = auc(&scored(table, &logits)).context("there are pictures of one class only")?;
+        let auc = config.judged_by.auc(&table.sets(), &scored(table, &logits));
+        let auc = auc.context("there are pictures of one class only")?;
         let trial = Trial { strategy, boosting, auc };
         keep(&trial)?;
         Ok(trial)

@@ -233,7 +233,7 @@ pub fn train(
         total: config.epochs * steps,
     };
     let control = Control::fit(&train)?;
-    let control_auc = config.judged_by.auc(val.samples(), &control.scores(&val)?);
+    let control_auc = config.judged_by.auc(&val.sets(), &control.scores(&val)?);
     progress_bar.set_length(schedule.total);
     progress_bar.set_position(progress.epochs_done * steps + progress.steps_done);
     let end = span.stop_after.unwrap_or(config.epochs).min(config.epochs);
@@ -288,7 +288,7 @@ pub fn train(
         progress = Progress { epochs_done: epoch + 1, steps_done: 0, loss_sum: 0.0, ..progress };
         // What is judged is what is kept as the best.
         let mut judge_epoch = || {
-            let val_auc = config.judged_by.auc(val.samples(), &logits(&network.model, &val)?);
+            let val_auc = config.judged_by.auc(&val.sets(), &logits(&network.model, &val)?);
             let is_best = val_auc.is_some_and(|auc| auc > progress.best_auc);
             if let (true, Some(auc)) = (is_best, val_auc) {
                 (progress.best_auc, progress.best_epoch) = (auc, epoch + 1);
@@ -357,7 +357,7 @@ pub fn adopt(
     ensure!(!folder.best().exists(), "{} holds a run already", folder.0.display());
     let [train, val, test] = splits(config)?;
     let mut progress = Progress::start(config.clone());
-    let auc = config.judged_by.auc(val.samples(), &logits(&network.model, &val)?);
+    let auc = config.judged_by.auc(&val.sets(), &logits(&network.model, &val)?);
     progress.best_auc = auc.unwrap_or(0.0);
     checkpoint::save(&folder.best(), &network.variables, None, &progress)?;
     let metrics = judge(folder, &Control::fit(&train)?, [&val, &test], device)?;
@@ -394,7 +394,7 @@ fn judge(
     };
     let val_scored = probabilities(val_logits);
     let judged_by = checkpoint.progress.config.judged_by;
-    let thresholds = judged_by.thresholds(val.samples(), &val_scored, WANTED_PRECISION);
+    let thresholds = judged_by.thresholds(&val.sets(), &val_scored, WANTED_PRECISION);
     let test_scored = probabilities(logits(&network.model, test)?);
     let seed = checkpoint.progress.config.seed;
     let trivial_cues = |loader: &Loader| -> Result<BTreeMap<String, AucWithInterval>> {

@@ -11,6 +11,7 @@ use trainer::bundle::Existing;
 use trainer::deployment::DeploymentConfig;
 use trainer::files::read_limited;
 use trainer::fit_cascade::{CascadePlan, Naming, fit_cascade};
+use trainer::judged_by::JudgedBy;
 use trainer::stacking::{Search, SearchConfig};
 
 /// Help and examples of `aware fit-cascade --help`.
@@ -54,6 +55,9 @@ pub(super) struct FitCascadeArgs {
     /// Three folds and four kinds of trees: shows that it works, not what it can do.
     #[arg(long, conflicts_with_all = ["folds", "trials"])]
     quick: bool,
+    /// What the validation split is read by: which meta-model is the best, and which answers are sure.
+    #[arg(long, value_enum, default_value = "sets")]
+    judged_by: JudgedBy,
     /// Draws folds, kinds of trees and rows.
     #[arg(long, default_value_t = SearchConfig::default().seed)]
     seed: u64,
@@ -115,7 +119,11 @@ pub(super) fn run_fit_cascade(args: &FitCascadeArgs) -> Result<()> {
         filter: args.filter.clone(),
         experts: args.experts.clone(),
         directions: args.directions,
-        search: SearchConfig { search: if args.grid { Search::Grid } else { Search::Random }, ..search },
+        search: SearchConfig {
+            search: if args.grid { Search::Grid } else { Search::Random },
+            judged_by: args.judged_by,
+            ..search
+        },
         uncertainty: Uncertainty { views: args.views.clone(), gain: args.gain },
         work: args.work.clone(),
     };

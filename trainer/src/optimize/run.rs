@@ -181,7 +181,7 @@ impl End<'_> {
         let (val, test) = (judged(&onnx, &school.val)?, judged(&onnx, &school.test)?);
         let temperature = fit_temperature(&val);
         let sure = probabilities(&val, temperature);
-        let thresholds = school.config.judged_by.thresholds(school.val.samples(), &sure, WANTED_PRECISION);
+        let thresholds = school.config.judged_by.thresholds(&school.val.sets(), &sure, WANTED_PRECISION);
         let picture = first_pictures(&school.val, 1)?;
         let about = About { target, run: &school.config, teacher: &school.digest, picture: &picture };
         let original_file = (&original.onnx[..], original.float_difference);
