@@ -6,6 +6,7 @@
 //! 2. Else every expert looks, then the meta-model, which decides from all of it ([`crate::meta`]). Its answer passes the
 //!    same test, by the filter's variants. An expert without a meta-model behind it decides itself, and looks at the
 //!    variants itself.
+//!    A crop without the detail that the experts were made for stays with the filter ([`Stage::min_side`]).
 //! 3. A stage that is needed and missing leaves the answer uncertain, in a mode that the report names: no network is
 //!    replaced by a guess.
 //!
@@ -151,6 +152,12 @@ impl Cascade {
         stage == FILTER || stage + 1 == self.manifest.stages.len()
     }
 
+    /// Whether `crop` is large enough for every expert.
+    fn has_more_to_see(&self, crop: &Crop) -> bool {
+        let side = crop.width().min(crop.height());
+        self.manifest.stages.iter().all(|stage| stage.min_side.is_none_or(|least| side >= least))
+    }
+
     fn thresholds(&self, stage: usize) -> Thresholds {
         self.preset.thresholds(self.manifest.thresholds_of(&self.manifest.stages[stage]))
     }
@@ -285,7 +292,8 @@ impl Judgement<'_> {
         if label != Label::Uncertain && self.viewer != Some(viewer) && !self.cascade.views().is_empty() {
             return Step::View(viewer, 0);
         }
-        if is_last || band.label(self.probabilities[stage]) != Label::Uncertain {
+        let is_sure = band.label(self.probabilities[stage]) != Label::Uncertain;
+        if is_last || is_sure || !self.cascade.has_more_to_see(&self.crop) {
             return Step::Decided(stage, band);
         }
         Step::Stage(stage + 1)

@@ -27,6 +27,10 @@ pub struct Stage {
     /// P(fake) at which this stage's answer counts as sure, since schema 1.2; the bundle's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Thresholds>,
+    /// Least side of the crop, in pixels, at which an expert is asked, since schema 1.3: below it there is nothing for it to see
+    /// that the filter does not see. Any, where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_side: Option<u32>,
     /// When the file is needed, since schema 1.2.
     #[serde(default, skip_serializing_if = "Loading::is_eager")]
     pub loading: Loading,
@@ -123,6 +127,7 @@ impl Stage {
             role: Role::Filter,
             preprocess: None,
             thresholds: None,
+            min_side: None,
             loading: Loading::Eager,
             multiply_adds: None,
         }
@@ -147,6 +152,9 @@ impl Stage {
         }
         if let Some(own) = &self.preprocess {
             own.check()?;
+        }
+        if self.min_side.is_some() && self.role != Role::Expert {
+            return refuse(format!("{name:?} is no expert, and has a min_side"));
         }
         if self.role == Role::Meta {
             if self.temperature != 1.0 || self.preprocess.is_some() {

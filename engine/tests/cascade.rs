@@ -185,6 +185,18 @@ fn e1_an_expert_without_a_meta_model_decides_itself() {
     assert_eq!((asked.as_slice(), report.verdict.decided_by.as_str()), (&[0, 0][..], "filter"));
 }
 
+/// The crop has 90 pixels.
+#[test]
+fn e1_what_is_too_small_for_an_expert_stays_with_the_filter() {
+    for (least, by, asked) in [(90, "meta", &[0, 1, 2, 3][..]), (91, "filter", &[0])] {
+        let mut manifest = manifest(&[]);
+        manifest["stages"][2]["min_side"] = json!(least);
+        let (report, order) = Fakes::default().judge(&cascade(&manifest));
+        assert_eq!((report.verdict.decided_by.as_str(), order.as_slice()), (by, asked), "{least}");
+        assert_eq!((report.verdict.label, report.mode), (Label::Uncertain, Mode::Complete));
+    }
+}
+
 #[test]
 fn e1_e2_at_a_threshold_an_answer_is_sure_and_a_bit_beside_it_is_not() {
     // P(fake) is sigmoid(z / T) to the last bit, so thresholds can be set to exactly that.
@@ -394,6 +406,8 @@ fn stages_in_another_order_or_with_other_roles_are_refused() {
     refused("another use", &|manifest| manifest["stages"][2]["file"] = json!("a.onnx"));
     refused("temperature 1", &|manifest| manifest["stages"][3]["temperature"] = json!(2.0));
     refused("temperature", &|manifest| manifest["stages"][1]["temperature"] = json!(-1.0));
+    refused("is no expert", &|manifest| manifest["stages"][0]["min_side"] = json!(64));
+    refused("invalid value", &|manifest| manifest["stages"][1]["min_side"] = json!(-1));
     refused("lazily", &|manifest| manifest["stages"][0]["loading"] = json!("lazy"));
     refused("unknown variant", &|manifest| manifest["stages"][1]["role"] = json!("oracle"));
     refused("thresholds need", &|manifest| {

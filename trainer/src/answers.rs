@@ -101,10 +101,10 @@ pub fn answers(samples: &[Sample], parts: &[Part], views: &[View], bar: &Progres
             seen.push(ProbabilityFake::of_logit(logit, filter.temperature));
         }
         let main = ProbabilityFake::of_logit(given[0].logit, filter.temperature);
-        Ok((given, spread(main, &seen)))
+        Ok((given, spread(main, &seen), crop.width().min(crop.height())))
     })?;
-    let columns = rows.first().map(|(given, _)| columns(parts, given)).unwrap_or_default();
-    let rows = samples.iter().zip(rows).map(|(sample, (given, uncertainty))| Row {
+    let columns = rows.first().map(|(given, ..)| columns(parts, given)).unwrap_or_default();
+    let rows = samples.iter().zip(rows).map(|(sample, (given, uncertainty, side))| Row {
         path: sample.name(),
         label: sample.label,
         dataset: sample.dataset.clone(),
@@ -114,6 +114,7 @@ pub fn answers(samples: &[Sample], parts: &[Part], views: &[View], bar: &Progres
             .flat_map(|given| std::iter::once(given.logit).chain(given.values))
             .collect(),
         uncertainty,
+        side,
     });
     Ok(Table { columns, rows: rows.collect() })
 }

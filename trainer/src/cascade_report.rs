@@ -275,7 +275,8 @@ impl Curve<'_> {
         (0..=POINTS).map(|step| self.point(at(step), groups, seed)).collect()
     }
 
-    /// The cascade whose filter answers at `certainty` and beyond, if the answer holds in all views.
+    /// The cascade whose filter answers at `certainty` and beyond, if the answer holds in all views, and where a crop is too small
+    /// for the experts.
     fn point(&self, certainty: f64, groups: &[&str], seed: u64) -> Result<CurvePoint> {
         let end = sigmoid(certainty);
         let band = Thresholds { lower: 1.0 - end, upper: end };
@@ -288,7 +289,8 @@ impl Curve<'_> {
             // At 0.5 both ends meet, and whatever is there is answered.
             let sure = |band: Thresholds| p.value() >= band.upper || p.value() <= band.lower;
             let asks_views = sure(band);
-            let answers = asks_views && sure(widened(band, self.fit.uncertainty.gain * row.uncertainty));
+            let is_sure = asks_views && sure(widened(band, self.fit.uncertainty.gain * row.uncertainty));
+            let answers = is_sure || !self.fit.decider.is_asked(row);
             spent += first;
             spent += if asks_views { first * self.fit.uncertainty.views.len() as f64 } else { 0.0 };
             spent += if answers { 0.0 } else { others };

@@ -282,7 +282,7 @@ struct DetectArgs {
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/faces-int8", env = "AWARE_BUNDLE")]
+    #[arg(long, default_value = "models/cascade", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
     /// Where answers count as sure: as the bundle was fitted, at 0.02 and 0.98, or at 0.02 and 0.90.
     #[arg(long, value_enum, default_value = "fitted")]

@@ -6,7 +6,7 @@ use crate::bundle::Existing;
 use crate::cascade::{Selection, select_threshold};
 use crate::cascade_report::{Fit, Report, Sources, judge};
 use crate::dataset::{Sample, Split, read_manifest};
-use crate::decider::Decider;
+use crate::decider::{Decider, Word};
 use crate::deployment::DeploymentConfig;
 use crate::export::{CascadeContent, network_format, trees_bytes, write_cascade};
 use crate::files::{read_limited, write_json, write_whole};
@@ -44,6 +44,9 @@ pub struct CascadePlan {
     pub filter: PathBuf,
     /// Bundles or ONNX files of the experts.
     pub experts: Vec<PathBuf>,
+    /// Least side of a crop, in pixels, that the experts are asked about; that of the filter's input if absent, since a smaller
+    /// crop holds nothing for them that the filter did not see.
+    pub min_side: Option<u32>,
     /// Main directions of each expert's embedding that the meta-model sees, at most.
     pub directions: usize,
     /// How the meta-model is looked for.
@@ -128,7 +131,7 @@ pub fn fit_cascade(
 
 /// The networks, the experts with the values that the meta-model reads.
 fn parts(plan: &CascadePlan, train: &[Sample], bar: &ProgressBar) -> Result<Vec<Part>> {
-    let mut parts = vec![Part { name: "filter".into(), ..Part::read(&plan.filter)? }];
+    let mut parts = vec![Part { name: "stage1".into(), ..Part::read(&plan.filter)? }];
     for path in &plan.experts {
         let part = Part::read(path)?;
         let key = sha256_hex(
@@ -212,17 +215,22 @@ fn fit(plan: &CascadePlan, val: &Table, parts: &[Part], bar: &ProgressBar) -> Re
         logits.iter().map(one).collect()
     };
     let (sets, judged_by) = (val.sets(), plan.search.judged_by);
+    let min_side = plan.min_side.unwrap_or(parts[0].preprocess.size);
     // A meta-model that knows no more than the only expert is one stage too many.
     let expert = logits(1);
     let expert_auc = judged_by.auc(&sets, &expert);
     let is_better = parts.len() > 2 || expert_auc.is_none_or(|auc| stacked.best.auc > auc);
-    let (decider, last) = if is_better {
+    let (word, last) = if is_better {
         let ensemble = stacked.ensemble.clone().cooled(meta_temperature);
-        (Decider::Meta(ensemble), probabilities(&meta_logits, meta_temperature))
+        (Word::Meta(ensemble), probabilities(&meta_logits, meta_temperature))
     } else {
         let column = val.columns.iter().position(|column| column.stage == 1).context("the expert gave nothing")?;
-        (Decider::Expert { column, temperature: temperatures[1] }, probabilities(&expert, temperatures[1]))
+        (Word::Expert { column, temperature: temperatures[1] }, probabilities(&expert, temperatures[1]))
     };
+    let decider = Decider { word, min_side, filter_temperature: temperatures[0] };
+    // Thresholds of the last word are fitted on what it is asked about.
+    let rows = val.rows.iter().zip(sets.iter().copied().zip(last)).filter(|(row, _)| decider.is_asked(row));
+    let (asked_sets, last): (Vec<&str>, Vec<Scored>) = rows.map(|(_, pair)| pair).unzip();
     let filter = probabilities(&logits(0), temperatures[0]);
     let groups: Vec<&str> = val.rows.iter().map(|row| row.source.as_str()).collect();
     let selection = select_threshold(&filter, &groups, SEED);
@@ -230,7 +238,7 @@ fn fit(plan: &CascadePlan, val: &Table, parts: &[Part], bar: &ProgressBar) -> Re
     Ok(Fit {
         filter: filter_thresholds(sure, selection.as_ref()),
         selection,
-        last: judged_by.thresholds(&sets, &last, WANTED_PRECISION),
+        last: judged_by.thresholds(&asked_sets, &last, WANTED_PRECISION),
         decider,
         expert_auc,
         stacked,
@@ -287,11 +295,12 @@ fn content(
             loading,
             preprocess: own,
             thresholds: (index == 0).then_some(fit.filter),
+            min_side: (index > 0).then_some(fit.decider.min_side),
             ..Stage::filter(&part.name, format!("{}.onnx", part.name), *temperature)
         };
         stages.push((stage, part.onnx.clone()));
     }
-    if let Decider::Meta(ensemble) = &fit.decider {
+    if let Word::Meta(ensemble) = &fit.decider.word {
         let names: Vec<String> = val.columns.iter().map(|column| column.name.clone()).collect();
         let meta = Stage { role: Role::Meta, loading: Loading::Lazy, ..Stage::filter("meta", "meta.onnx", 1.0) };
         stages.push((meta, trees_bytes(ensemble, &names, Vec::new())?));

@@ -51,6 +51,8 @@ pub struct Row {
     pub values: Vec<f32>,
     /// How far the views move the filter's answer, in log-odds.
     pub uncertainty: f64,
+    /// The smaller side of what was judged, in pixels.
+    pub side: u32,
 }
 
 impl Table {
@@ -434,6 +436,7 @@ mod tests {
                 source: (i / 3).to_string(),
                 values,
                 uncertainty: 0.0,
+                side: 100,
             }
         });
         Table { columns: columns.collect(), rows: rows.collect() }
@@ -479,7 +482,8 @@ mod tests {
         }
         let coin = self::stacked(&coin, &SearchConfig::quick());
         assert!(coin.best.auc < 0.62, "{:?}", coin.best);
-        assert_eq!(auc(&scored(&table, &stacked.out_of_fold)), Some(stacked.best.auc));
+        let judged = JudgedBy::Sets.auc(&table.sets(), &scored(&table, &stacked.out_of_fold));
+        assert_eq!(judged, Some(stacked.best.auc));
     }
 
     #[test]

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::RequestCache;
 
-/// The bundle that the page judges with: a network in integers.
-pub const BUNDLE_FOLDER: &str = "models/faces-int8";
+/// The bundle that the page judges with: networks in integers.
+pub const BUNDLE_FOLDER: &str = "models/cascade";
 /// The face detector, if the site has one.
 pub const FACE_FOLDER: &str = "models/face";
-/// The same network in floats, which wonnx runs: fetched when somebody asks for a second opinion.
+/// Its filter in floats, which wonnx runs: fetched when somebody asks for a second opinion.
 pub const FLOAT_FOLDER: &str = "models/faces";
 
 const MANIFEST_SIZE: Size = Size::AtMost(MAX_MANIFEST_BYTES as u64);

@@ -48,7 +48,7 @@ test('w7 a quick measurement shows warm and cold times, truth and device, and se
     assert.ok(cold.start_ms > 0 && cold.fetch_ms > 0 && cold.load_ms > 0 && cold.first_run_ms > 0, JSON.stringify(cold));
   }
   assert.deepEqual(report.invalid, []);
-  const manifest = JSON.parse(await readFile(path.join(ROOT, 'models/faces-int8/manifest.json'), 'utf8'));
+  const manifest = JSON.parse(await readFile(path.join(ROOT, 'models/cascade/manifest.json'), 'utf8'));
   assert.equal(report.model.sha256, manifest.files.find(({ name }) => name === 'stage1.onnx').sha256);
   assert.match(report.environment.user_agent, isFirefox ? /Firefox/ : /Chrome/);
   assert.equal(report.environment.has_relaxed_simd, true);
@@ -152,15 +152,15 @@ test('b01 where a golden vector is wrong, no figure is valid', async (t) => {
   const { page } = await visit(t, site, {
     query: '#benchmark',
     before: async (page) => {
-      const folder = path.join(ROOT, 'models/faces-int8');
+      const folder = path.join(ROOT, 'models/cascade');
       const golden = JSON.parse(await readFile(path.join(folder, 'golden.json'), 'utf8'));
       golden.vectors[0].probability_fake /= 2;
       const body = JSON.stringify(golden);
       const manifest = JSON.parse(await readFile(path.join(folder, 'manifest.json'), 'utf8'));
       const entry = manifest.files.find(({ name }) => name === 'golden.json');
       Object.assign(entry, { bytes: body.length, sha256: createHash('sha256').update(body).digest('hex') });
-      await page.route('**/faces-int8/golden.json', (route) => route.fulfill({ body }));
-      await page.route('**/faces-int8/manifest.json', (route) => route.fulfill({ json: manifest }));
+      await page.route('**/cascade/golden.json', (route) => route.fulfill({ body }));
+      await page.route('**/cascade/manifest.json', (route) => route.fulfill({ json: manifest }));
     },
   });
   assert.equal(await measured(page, 'seconds=0.2&places=cpu-simd128'), 'done');

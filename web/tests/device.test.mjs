@@ -18,7 +18,7 @@ const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 /** Serves golden vectors after `spoil`, and a manifest that vouches for them. */
 const withGolden = (spoil) => async (page, context) => {
-  const folder = new URL('models/faces-int8/', site.url);
+  const folder = new URL('models/cascade/', site.url);
   const golden = await (await fetch(new URL('golden.json', folder))).json();
   const body = Buffer.from(spoil(golden) ?? JSON.stringify(golden));
   const manifest = await (await fetch(new URL('manifest.json', folder))).json();
@@ -76,7 +76,7 @@ test('a network in integers gives the bits of the program, with relaxed SIMD and
     const { page } = await visit(t, site, {
       before: async (page, context) => {
         await before(page);
-        await context.route('**/models/faces-int8/*', (route) =>
+        await context.route('**/models/cascade/*', (route) =>
           route.fulfill({ path: path.join(bundle, path.basename(new URL(route.request().url()).pathname)) }));
       },
     });
@@ -173,7 +173,7 @@ test('a manifest that points out of its folder is refused, and nothing is asked 
   }
 });
 
-for (const bundle of ['models/faces', 'models/faces-int8']) {
+for (const bundle of ['models/faces', 'models/cascade']) {
   test(`the example packed in ${bundle} gives the verdict of the program`, { skip: noProgram }, async (t) => {
     const example = { ...site, url: new URL(`${bundle}/example_page.html`, site.url).href };
     const { page, violations } = await visit(t, example);
@@ -195,7 +195,7 @@ for (const bundle of ['models/faces', 'models/faces-int8']) {
 }
 
 test('the packed example judges nothing on a device that computes wrong', async (t) => {
-  const example = { ...site, url: new URL('models/faces-int8/example_page.html', site.url).href };
+  const example = { ...site, url: new URL('models/cascade/example_page.html', site.url).href };
   const { page } = await visit(t, example, { before: withGolden(otherLogit) });
   await page.waitForFunction(() => document.getElementById('status').textContent.includes('computes wrong'));
   assert.ok(await page.isDisabled('#picture'));

@@ -161,8 +161,8 @@ for (const [name, state] of [
   ['app.js', 'start-failed'],
   ['app_bg.wasm', 'start-failed'],
   ['worker_relaxed_bg.wasm', 'error'],
-  ['models/faces-int8/manifest.json', 'error'],
-  ['models/faces-int8/stage1.onnx', 'error'],
+  ['models/cascade/manifest.json', 'error'],
+  ['models/cascade/stage1.onnx', 'error'],
 ]) {
   test(`m09: one bit of the kept ${name} differs: it is fetched anew, or refused`, async (t) => {
     const site = await host(t);
@@ -462,7 +462,7 @@ const hurried = (name, response) => {
 
 test('m08: a download that stalls is tried again, then said, and "Try again" begins anew', async (t) => {
   const site = await host(t);
-  const half = (await readFile(path.join(site.folder, 'models/faces-int8/stage1.onnx'))).subarray(0, 1_000_000);
+  const half = (await readFile(path.join(site.folder, 'models/cascade/stage1.onnx'))).subarray(0, 1_000_000);
   let asked = 0;
   site.before = (name, response) => {
     if (!name.endsWith('stage1.onnx')) return hurried(name, response);

@@ -10,7 +10,7 @@ import { isFirefox } from './browsers.mjs';
 import { ROOT, noProgram, test } from './site.mjs';
 
 const skip = (isFirefox && 'it drives Chromium') || noProgram || (process.platform !== 'linux' && 'processes are looked for in /proc');
-const BUNDLE = path.join(ROOT, 'models/faces-int8');
+const BUNDLE = path.join(ROOT, 'models/cascade');
 
 /** A simulation with a folder of its own for its report and all that it leaves behind. */
 async function simulation(t, ...options) {

@@ -9,7 +9,7 @@ import { ROOT, outcome, reached, open, test, visit } from './site.mjs';
 
 const { browser } = await open(after);
 
-const NAME = 'models/faces-int8/stage1.onnx';
+const NAME = 'models/cascade/stage1.onnx';
 const RIGHT = await readFile(path.join(ROOT, 'dist', NAME));
 /** Not a multiple of what is read at once. */
 const HALF = 1_000_003;
@@ -205,7 +205,7 @@ test('m08: the service worker goes on where its own download broke off, and keep
     return digest && [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   }, NAME);
   assert.equal(await take(), null);
-  const manifest = JSON.parse(await readFile(path.join(ROOT, 'models/faces-int8/manifest.json'), 'utf8'));
+  const manifest = JSON.parse(await readFile(path.join(ROOT, 'models/cascade/manifest.json'), 'utf8'));
   const { sha256 } = manifest.files.find(({ name }) => name === 'stage1.onnx');
   assert.equal(await take(), sha256);
   assert.deepEqual(site.asked.slice(1).map(({ range, ifRange, bytes }) => [range, ifRange, bytes]), [

@@ -23,7 +23,7 @@ pub(super) struct ExplainArgs {
     /// A JPEG, PNG, WebP or GIF picture.
     file: PathBuf,
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/faces-int8", env = "AWARE_BUNDLE")]
+    #[arg(long, default_value = "models/cascade", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
     /// Detector that finds the face which is looked at, as in `detect`: the one that decides the verdict.
     #[arg(long, value_name = "DETECTOR", env = "AWARE_FACES")]

@@ -40,6 +40,9 @@ pub(super) struct FitCascadeArgs {
     /// The networks that look where the filter is not sure.
     #[arg(long, value_name = "NETWORK", num_args = 1.., required = true)]
     experts: Vec<PathBuf>,
+    /// Least side of a crop, in pixels, that the experts are asked about; that of the filter's input if absent.
+    #[arg(long, value_name = "PIXELS")]
+    min_side: Option<u32>,
     /// Main directions of each expert's embedding that the meta-model sees, at most.
     #[arg(long, default_value_t = 8)]
     directions: usize,
@@ -118,6 +121,7 @@ pub(super) fn run_fit_cascade(args: &FitCascadeArgs) -> Result<()> {
         datasets: args.datasets.clone(),
         filter: args.filter.clone(),
         experts: args.experts.clone(),
+        min_side: args.min_side,
         directions: args.directions,
         search: SearchConfig {
             search: if args.grid { Search::Grid } else { Search::Random },

@@ -16,9 +16,9 @@ pub(super) const EXAMPLES: &str = "The bundle itself is checked on this machine.
     bundle or version is an error. docs/ready.md lists the lines.\n\n\
     Exit codes:\n  0  no line fails; with --strict, every line passes\n  1  a report cannot be read, or is of something else\n  \
     2  the arguments are wrong\n  3  a line fails\n\n\
-    Examples:\n  aware ready models/faces-int8\n  \
-    aware ready models/faces-int8 --report runs/bench/bench.json runs/optimized/optimization_comparison.json runs/tests.log\n  \
-    aware ready models/faces-int8 --json | jq '.lines[] | select(.passed == false)'";
+    Examples:\n  aware ready models/cascade\n  \
+    aware ready models/cascade --report runs/bench/bench.json runs/optimized/optimization_comparison.json runs/tests.log\n  \
+    aware ready models/cascade --json | jq '.lines[] | select(.passed == false)'";
 
 /// Exit code where a line fails; an error has another one.
 const NOT_READY: u8 = 3;

@@ -40,7 +40,7 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/faces-int8", env = "AWARE_BUNDLE")]
+    #[arg(long, default_value = "models/cascade", env = "AWARE_BUNDLE")]
     bundle: PathBuf,
     /// Detector that finds the faces which are judged, as in `detect`; "none" for the middle of each picture.
     #[arg(long, value_name = "DETECTOR", env = "AWARE_FACES")]
