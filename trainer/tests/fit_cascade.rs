@@ -127,6 +127,33 @@ fn networks_become_a_cascade() {
     e12_stages_come_when_they_are_needed(&bundle);
 }
 
+/// Whether it ships follows from two figures, and the bundle is sound either way.
+#[test]
+fn a_meta_model_ships_where_it_knows_more_than_the_only_expert() {
+    let root = common::folder("cascade-of-two");
+    let all = plan(&root);
+    let mut seen = Vec::new();
+    for expert in &all.experts {
+        let folder = root.join(format!("bundle-{}", seen.len()));
+        let experts = vec![expert.clone()];
+        let plan = CascadePlan { experts, min_side: Some(33), work: folder.with_extension("work"), ..all.clone() };
+        let naming = naming(folder.clone(), Existing::Refuse);
+        let report = fit_cascade(&plan, &naming, &DeploymentConfig::default(), &ProgressBar::hidden()).unwrap();
+        let knows_more = report.val_auc_out_of_fold > report.val_auc_of_expert.unwrap();
+        assert_eq!(report.has_meta_model, knows_more, "{}", report.text());
+        let bundle = read_bundle(&folder).unwrap();
+        let stages = &bundle.manifest().stages;
+        let roles: Vec<Role> = stages.iter().map(|stage| stage.role).collect();
+        let two = [Role::Filter, Role::Expert, Role::Meta];
+        assert_eq!(roles, two[..if knows_more { 3 } else { 2 }]);
+        assert_eq!((stages[0].min_side, stages[1].min_side), (None, Some(33)));
+        let validation = validate_bundle(&folder, 1);
+        assert!(validation.passed, "{}", validation.text());
+        seen.push(knows_more);
+    }
+    println!("meta-models: {seen:?}");
+}
+
 fn e12_stages_come_when_they_are_needed(bundle: &Bundle) {
     let manifest = bundle.manifest();
     let content = |name: &str| bundle.content(name).unwrap();

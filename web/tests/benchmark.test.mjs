@@ -36,7 +36,7 @@ test('w7 a quick measurement shows warm and cold times, truth and device, and se
   assert.deepEqual(report.settings, { mode: 'quick', seconds: 0.5, least_runs: 5 });
   const cells = report.cells.map(({ place, subject }) => `${subject} ${place}`);
   const places = ['cpu-relaxed', 'cpu-simd128'];
-  assert.deepEqual(cells, places.flatMap((place) => ['stage1', 'faces', 'picture'].map((subject) => `${subject} ${place}`)));
+  assert.deepEqual(cells, places.flatMap((place) => ['stage1', 'efficientnet', 'faces', 'picture'].map((subject) => `${subject} ${place}`)));
   for (const { summary, difference, problem } of report.cells) {
     assert.equal(problem, undefined);
     assert.ok(summary.runs >= 5 && summary.min_ms > 0 && summary.min_ms <= summary.p50_ms, JSON.stringify(summary));

@@ -65,7 +65,7 @@ test('h6 the built page on a simulated phone: labelled figures, their size, and 
     assert.deepEqual(report.environment.screen, [390, 844]);
     assert.equal(report.environment.pixel_ratio, 3);
     assert.deepEqual(report.places.map(({ golden_passed }) => golden_passed), [true]);
-    assert.deepEqual(figures.map(({ subject }) => subject), ['stage1', 'faces', 'picture']);
+    assert.deepEqual(figures.map(({ subject }) => subject), ['stage1', 'efficientnet', 'faces', 'picture']);
     assert.ok(figures.every((figure) => figure.simulated === simulated && figure.runs >= 3 && figure.p50_ms <= figure.p90_ms));
   }
   assert.ok(mobile.runs[1].figures.every(({ slowdown }) => slowdown > 0));

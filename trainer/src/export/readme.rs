@@ -1,7 +1,7 @@
 //! The page of a bundle for the stranger who unpacks it, and the examples that lie beside it.
 
-use engine::Manifest;
-use engine::bundle::{FileEntry, NetworkFormat};
+use engine::bundle::{FileEntry, NetworkFormat, Role, Stage};
+use engine::{Manifest, Thresholds};
 
 /// Name of the page in a bundle.
 pub const README_NAME: &str = "README.md";
@@ -38,12 +38,36 @@ pub fn readme(manifest: &Manifest) -> String {
         ("{temperature}", temperature.to_string()),
         ("{lower}", thresholds.lower.to_string()),
         ("{upper}", thresholds.upper.to_string()),
+        ("{stages}", stages(manifest)),
         // Last, so that nothing is looked for in them.
         ("{version}", manifest.version.clone()),
         ("{licence}", manifest.licence.clone()),
         ("{name}", manifest.name.clone()),
     ];
     places.iter().fold(PAGE.to_owned(), |page, (place, text)| page.replace(place, text))
+}
+
+/// A table of the stages behind the numbers above, which are the first one's but for the verdict; nothing where there is one.
+fn stages(manifest: &Manifest) -> String {
+    if manifest.stages.len() == 1 {
+        return String::new();
+    }
+    let row = |stage: &Stage| {
+        let side = match stage.role {
+            Role::Meta => "what the others gave".to_owned(),
+            _ => format!("{0} x {0}", manifest.preprocess_of(stage).size),
+        };
+        let least = stage.min_side.map_or_else(String::new, |least| format!("crops from {least} pixels on"));
+        let Thresholds { lower, upper } = manifest.thresholds_of(stage);
+        let sure = match stage.role {
+            Role::Expert if manifest.stages.iter().any(|stage| stage.role == Role::Meta) => String::new(),
+            _ => format!("real up to {lower}, fake from {upper} on"),
+        };
+        format!("| {} | {side} | {} | {sure} | {least} |", stage.name, stage.temperature)
+    };
+    let rows: Vec<String> = manifest.stages.iter().map(row).collect();
+    let head = "| stage | input | divisor of its logit | sure | asked about |\n|---|---|---|---|---|";
+    format!("\n\nA stage that is not sure asks the next one:\n\n{head}\n{}", rows.join("\n"))
 }
 
 /// What the file called `name` is for.
@@ -80,5 +104,15 @@ mod tests {
         assert!(!page.contains(['{', '}']), "{page}");
         assert!(page.contains("| `stage1.onnx` | the network of stage1"), "{page}");
         assert!(page.contains("example_page.html"), "{page}");
+        assert!(!page.contains("asks the next one"), "{page}");
+    }
+
+    #[test]
+    fn a_page_of_several_stages_tells_what_each_takes() {
+        let manifest = include_bytes!("../../../models/cascade/manifest.json");
+        let page = readme(&Manifest::parse(manifest).expect("the manifest of the repository"));
+        assert!(!page.contains(['{', '}']), "{page}");
+        assert!(page.contains("| efficientnet | 224 x 224 | 1.27"), "{page}");
+        assert!(page.contains("| crops from 160 pixels on |"), "{page}");
     }
 }
