@@ -345,7 +345,10 @@ impl Judgement<'_> {
             self.cascade.manifest.stages.iter().map(|stage| stage.multiply_adds).collect();
         let costs = costs?;
         let sum = |costs: &[u64]| costs.iter().fold(0, |sum: u64, cost| sum.saturating_add(*cost));
-        Some(Cost { spent: sum(&costs[..self.given.len()]).saturating_add(self.views_cost), all_stages: sum(&costs) })
+        Some(Cost {
+            spent: sum(&costs[..self.given.len()]).saturating_add(self.views_cost),
+            all_stages: sum(&costs),
+        })
     }
 
     fn notices(&self, is_unstable: bool) -> Vec<Notice> {

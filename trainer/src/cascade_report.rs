@@ -417,7 +417,11 @@ impl Report {
             self.trials,
             self.val_auc_out_of_fold,
             number(self.val_auc_of_expert),
-            if self.has_meta_model { "" } else { "it knows no more than the expert, which decides without it\n" }
+            if self.has_meta_model {
+                ""
+            } else {
+                "it knows no more than the expert, which decides without it\n"
+            }
         );
         text += &format!("test split, {} real, {} fake:\n", self.cascade.real, self.cascade.fake);
         text += &format!(

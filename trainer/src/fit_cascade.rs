@@ -224,7 +224,8 @@ fn fit(plan: &CascadePlan, val: &Table, parts: &[Part], bar: &ProgressBar) -> Re
         let ensemble = stacked.ensemble.clone().cooled(meta_temperature);
         (Word::Meta(ensemble), probabilities(&meta_logits, meta_temperature))
     } else {
-        let column = val.columns.iter().position(|column| column.stage == 1).context("the expert gave nothing")?;
+        let column =
+            val.columns.iter().position(|column| column.stage == 1).context("the expert gave nothing")?;
         (Word::Expert { column, temperature: temperatures[1] }, probabilities(&expert, temperatures[1]))
     };
     let decider = Decider { word, min_side, filter_temperature: temperatures[0] };
@@ -257,7 +258,8 @@ fn filter_thresholds(sure: Thresholds, selection: Option<&Selection>) -> Thresho
 
 /// The meta-model, with trials kept line by line.
 fn stack_resumably(plan: &CascadePlan, val: &Table) -> Result<Stacked> {
-    let key = sha256_hex(&serde_json::to_vec(&(val, plan.search.folds, plan.search.seed, plan.search.judged_by))?);
+    let key =
+        sha256_hex(&serde_json::to_vec(&(val, plan.search.folds, plan.search.seed, plan.search.judged_by))?);
     let path = plan.work.join(format!("trials-{}.jsonl", &key[..16]));
     let text = read_limited(&path, MAX_TABLE_BYTES).unwrap_or_default();
     // A line that was broken off is tried again.
@@ -302,7 +304,8 @@ fn content(
     }
     if let Word::Meta(ensemble) = &fit.decider.word {
         let names: Vec<String> = val.columns.iter().map(|column| column.name.clone()).collect();
-        let meta = Stage { role: Role::Meta, loading: Loading::Lazy, ..Stage::filter("meta", "meta.onnx", 1.0) };
+        let meta =
+            Stage { role: Role::Meta, loading: Loading::Lazy, ..Stage::filter("meta", "meta.onnx", 1.0) };
         stages.push((meta, trees_bytes(ensemble, &names, Vec::new())?));
     }
     Ok(CascadeContent {

@@ -95,12 +95,18 @@ impl Raster {
                 let x = (place as isize - radius).clamp(0, side as isize - 1) as usize;
                 pixel.copy_from_slice(&row[x * channels..][..channels]);
             }
-            add_weighted(weights.iter().enumerate().map(|(i, weight)| (*weight, &padded[i * channels..])), out);
+            add_weighted(
+                weights.iter().enumerate().map(|(i, weight)| (*weight, &padded[i * channels..])),
+                out,
+            );
         }
         let mut values = vec![0.0; self.values.len()];
         for (y, out) in values.chunks_exact_mut(width).enumerate() {
             let row = |i: usize| (y as isize + i as isize - radius).clamp(0, side as isize - 1) as usize;
-            add_weighted(weights.iter().enumerate().map(|(i, weight)| (*weight, &across[row(i) * width..])), out);
+            add_weighted(
+                weights.iter().enumerate().map(|(i, weight)| (*weight, &across[row(i) * width..])),
+                out,
+            );
         }
         Raster { values, ..*self }
     }

@@ -136,9 +136,11 @@ fn a_meta_model_ships_where_it_knows_more_than_the_only_expert() {
     for expert in &all.experts {
         let folder = root.join(format!("bundle-{}", seen.len()));
         let experts = vec![expert.clone()];
-        let plan = CascadePlan { experts, min_side: Some(33), work: folder.with_extension("work"), ..all.clone() };
+        let plan =
+            CascadePlan { experts, min_side: Some(33), work: folder.with_extension("work"), ..all.clone() };
         let naming = naming(folder.clone(), Existing::Refuse);
-        let report = fit_cascade(&plan, &naming, &DeploymentConfig::default(), &ProgressBar::hidden()).unwrap();
+        let report =
+            fit_cascade(&plan, &naming, &DeploymentConfig::default(), &ProgressBar::hidden()).unwrap();
         let knows_more = report.val_auc_out_of_fold > report.val_auc_of_expert.unwrap();
         assert_eq!(report.has_meta_model, knows_more, "{}", report.text());
         let bundle = read_bundle(&folder).unwrap();
