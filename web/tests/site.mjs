@@ -11,6 +11,9 @@ import { serve } from './serve.mjs';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
+/** The network that the page fetches for the first picture of which its filter is not sure. */
+export const EXPERT = 'models/cascade/efficientnet.onnx';
+
 /** A picture of `fixtures`. */
 export const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { after } from 'node:test';
 import { promisify } from 'node:util';
 import { MISSING, isFirefox, notInFirefox, saved as fileSaved } from './browsers.mjs';
-import { ROOT, fixture, judge, noProgram, open, reached, sample, test, visit } from './site.mjs';
+import { EXPERT, ROOT, fixture, judge, noProgram, open, reached, sample, test, visit } from './site.mjs';
 
 const site = await open(after, ['--use-fake-device-for-media-stream', '--autoplay-policy=no-user-gesture-required']);
 
@@ -86,7 +86,7 @@ test('v1 v7 v8 a video gets a verdict, with its plan obeyed and nothing sent', a
   assert.deepEqual(violations, []);
   const asked = requests.slice(before).filter((request) => !request.url().startsWith('blob:'));
   // The expert, for the first frame that the filter is not sure of.
-  assert.deepEqual(asked.map((request) => request.url()), [new URL('models/cascade/efficientnet.onnx', site.url).href]);
+  assert.deepEqual(asked.map((request) => request.url()), [new URL(EXPERT, site.url).href]);
   assert.ok(asked.every((request) => request.method() === 'GET' && !request.postData()));
 });
 
@@ -119,7 +119,7 @@ test('v1 v2 v7 frames that are decoded faster than they play are those of the pr
     const asked = requests.slice(before).filter((request) => !request.url().startsWith('blob:'));
     const own = asked.map((request) => [request.method(), new URL(request.url()).pathname.slice(1)]).sort();
     // The expert, if there is a frame that the filter is not sure of.
-    assert.deepEqual(own.filter(([, name]) => name !== 'models/cascade/efficientnet.onnx'), [
+    assert.deepEqual(own.filter(([, name]) => name !== EXPERT), [
       ['GET', 'decoder.js'], ['GET', 'decoder_bg.wasm'], ['GET', 'decoder_loader.js'],
     ]);
   }
