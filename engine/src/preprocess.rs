@@ -89,24 +89,43 @@ pub fn resize(frame: &Frame, crop: &Crop, [width, height]: [u32; 2]) -> Vec<u8> 
 
     // Horizontal pass: [crop height, crop width, 3] -> [crop height, width, 3]
     let mut narrow = vec![0u8; crop.height() as usize * narrow_bytes];
+    // One byte more than a row: pixels are read as four bytes, which are one vector.
+    let mut source = vec![0u8; source_bytes + 1];
     for (y, target) in narrow.chunks_exact_mut(narrow_bytes).enumerate() {
         let start = (crop.y as usize + y) * frame_bytes + crop.x as usize * 3;
-        let source = &frame.rgb()[start..start + source_bytes];
+        source[..source_bytes].copy_from_slice(&frame.rgb()[start..start + source_bytes]);
         for (window, pixel) in columns.windows.iter().zip(target.chunks_exact_mut(3)) {
-            for (channel, value) in pixel.iter_mut().enumerate() {
-                *value = window.apply(|i| source[i * 3 + channel]);
-            }
+            pixel.copy_from_slice(&window.pixel(&source));
         }
     }
 
     // Vertical pass: [crop height, width, 3] -> [height, width, 3]
     let mut small = vec![0u8; height as usize * narrow_bytes];
+    let mut sums = vec![0i32; narrow_bytes];
     for (window, target) in rows.windows.iter().zip(small.chunks_exact_mut(narrow_bytes)) {
-        for (i, value) in target.iter_mut().enumerate() {
-            *value = window.apply(|y| narrow[y * narrow_bytes + i]);
+        sums.fill(HALF);
+        let above = narrow[window.first * narrow_bytes..].chunks_exact(narrow_bytes);
+        for (weight, row) in window.weights.iter().zip(above) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum = add(*sum, *value, *weight));
         }
+        target.iter_mut().zip(&sums).for_each(|(value, sum)| *value = rounded(*sum));
     }
     small
+}
+
+/// Half of the last place that is kept.
+const HALF: i32 = 1 << (PRECISION_BITS - 1);
+
+/// `sum + value * weight`. It cannot wrap: weights are at least 0 and sum to about 2^[`PRECISION_BITS`], values are below 2^8. A
+/// check for each would keep the compiler from adding several at once.
+#[inline(always)]
+fn add(sum: i32, value: u8, weight: i32) -> i32 {
+    sum.wrapping_add(i32::from(value).wrapping_mul(weight))
+}
+
+#[inline(always)]
+fn rounded(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
 /// For each output position, which inputs count and how much.
@@ -142,13 +161,16 @@ impl Window {
         Window { first: first as usize, weights: weights.iter().map(fixed).collect() }
     }
 
-    fn apply(&self, pixel: impl Fn(usize) -> u8) -> u8 {
-        let half = 1i32 << (PRECISION_BITS - 1);
-        let sum = self
-            .weights
-            .iter()
-            .enumerate()
-            .fold(half, |sum, (i, weight)| sum + i32::from(pixel(self.first + i)) * weight);
-        (sum >> PRECISION_BITS).clamp(0, 255) as u8
+    /// RGB of the window over a row of packed RGB pixels and one more byte.
+    #[inline(always)]
+    fn pixel(&self, row: &[u8]) -> [u8; 3] {
+        let mut sums = [HALF; 4];
+        for (i, weight) in self.weights.iter().enumerate() {
+            let place = (self.first + i) * 3;
+            let values = &row[place..place + 4];
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = add(*sum, *value, *weight));
+        }
+        let [red, green, blue, _] = sums.map(rounded);
+        [red, green, blue]
     }
 }
