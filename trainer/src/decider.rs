@@ -48,8 +48,10 @@ impl Decider {
     }
 
     fn probability(&self, row: &Row) -> f64 {
+        if !self.is_asked(row) {
+            return probability_fake(row.values[0], self.filter_temperature);
+        }
         match &self.word {
-            _ if !self.is_asked(row) => probability_fake(row.values[0], self.filter_temperature),
             Word::Meta(ensemble) => sigmoid(f64::from(ensemble.logit(&plain(row)))),
             Word::Expert { column, temperature } => probability_fake(row.values[*column], *temperature),
         }

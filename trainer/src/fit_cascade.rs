@@ -219,8 +219,8 @@ fn fit(plan: &CascadePlan, val: &Table, parts: &[Part], bar: &ProgressBar) -> Re
     // A meta-model that knows no more than the only expert is one stage too many.
     let expert = logits(1);
     let expert_auc = judged_by.auc(&sets, &expert);
-    let is_better = parts.len() > 2 || expert_auc.is_none_or(|auc| stacked.best.auc > auc);
-    let (word, last) = if is_better {
+    let knows_more = parts.len() > 2 || expert_auc.is_none_or(|auc| stacked.best.auc > auc);
+    let (word, last) = if knows_more {
         let ensemble = stacked.ensemble.clone().cooled(meta_temperature);
         (Word::Meta(ensemble), probabilities(&meta_logits, meta_temperature))
     } else {

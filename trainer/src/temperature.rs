@@ -31,8 +31,8 @@ fn cross_entropy(logits: &[Scored], temperature: f64) -> f64 {
 }
 
 /// Standard deviations below the share that was right at which an answer "fake" must still be right often enough. Fitted on one
-/// half of the validation pictures, what is called fake is right nine times in ten on the other half at 0.5 already, and is two to
-/// six times as much as at 1 (docs/experiments.md).
+/// half of the validation pictures, what is called fake is right about nine times in ten on the other half at 0.5 already, and is
+/// twice as much as at 1 or more (tools/threshold_halves.py).
 const DOUBT_OF_FAKE: f64 = 0.5;
 /// The same of an answer "real", which is the worse one to get wrong: it would let a fake pass.
 const DOUBT_OF_REAL: f64 = 1.0;
